@@ -1,0 +1,119 @@
+"""What exactly uniform order costs when decoding is shared: decoded frames, seeks and memory. Section 10 of
+docs/bias.md.
+
+The order is a fixed random permutation and never changed; a look-ahead of `W` slots lets one decoding of a GOP serve
+every frame of it that is wanted soon. Nothing is saved until `W` reaches the number of GOPs; from there on about N / W
+frames are decoded per delivered frame, whatever the GOP length.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lit_video.bias.arguments import Floats, Integers, lengths_in_frames, whole
+
+# Look-ahead in slots per frame of memory, and frames in memory per slot of look-ahead, for each way of looking ahead.
+SLOTS_PER_FRAME = 1.9
+FRAMES_PER_SLOT = {"sliding": 1 / SLOTS_PER_FRAME, "block": 1.0, "block_prepared_ahead": 2.0}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannerCost:
+    """Means over an epoch.
+
+    Attributes:
+        decoded: Frames decoded per frame delivered, at least 1.
+        opens: GOPs opened, that is seeks, per frame delivered.
+        held: Decoded frames that wait for their slot.
+    """
+
+    decoded: float
+    opens: float
+    held: float
+
+
+def _gop_sizes(gop_lengths: ArrayLike) -> tuple[Integers, Integers, int]:
+    """Return the different GOP lengths, how many GOPs have each, and the frames in all."""
+    sizes, counts = np.unique(lengths_in_frames("gop_lengths", gop_lengths), return_counts=True)
+    return sizes, counts.astype(np.int64), int(sizes @ counts)
+
+
+def planner_block(gop_lengths: ArrayLike, W: int) -> PlannerCost:
+    """Cut the order into windows of `W` slots; decode each GOP once per window, up to its last wanted frame. F46, F47.
+
+    Exact for equal windows (`W` divides N), otherwise up to the last, shorter one.
+
+    Args:
+        gop_lengths: Frames of every GOP, [GOPs].
+        W: Look-ahead in slots; more than there are frames is the same as all of them.
+
+    Raises:
+        ValueError: A length or `W` is below 1.
+    """
+    sizes, counts, N = _gop_sizes(gop_lengths)
+    W = min(whole("W", W), N)
+    # C(N − y, W) / C(N, W): no frame of a given y is wanted in the window. Every factor drops one frame.
+    y = np.arange(int(sizes[-1]))
+    none_wanted = np.cumprod(np.maximum(N - W - y, 0) / (N - y))
+    decoded = np.cumsum(1 - none_wanted)[sizes - 1]
+    opened = 1 - none_wanted[sizes - 1]
+    return PlannerCost(float(decoded @ counts) / W, float(opened @ counts) / W, (W + 1) / 2)
+
+
+def _mean_gap(x: Floats) -> Floats:
+    """Return the mean of 1 / (2 + m) for m ~ Poisson(x): the share of a GOP behind the last of 1 + m wanted frames."""
+    small = x < 1e-4  # there the closed form is a difference of equal numbers
+    safe = np.where(small, 1.0, x)
+    return np.where(small, 0.5 - x / 6, (safe + np.expm1(-safe)) / safe**2)
+
+
+def planner_sliding(gop_lengths: ArrayLike, W: int) -> PlannerCost:
+    """On a miss decode the GOP up to its last frame wanted in the next `W` slots, and keep those. F48 of docs/bias.md.
+
+    Poisson approximation, within 2 percent for W << N and 5 percent at N / 4; exact means of one epoch for `W` of N or
+    more. GOPs of different lengths count by their frames.
+
+    Args:
+        gop_lengths: Frames of every GOP, [GOPs].
+        W: Look-ahead in slots.
+
+    Raises:
+        ValueError: A length or `W` is below 1.
+    """
+    sizes, counts, N = _gop_sizes(gop_lengths)
+    share = sizes * counts / N
+    if whole("W", W) >= N:
+        return PlannerCost(1.0, float(counts.sum() / N), float(N * (share @ ((sizes - 1) / (2 * (sizes + 1))))))
+    x = W * sizes / N
+    decoded = share @ ((sizes + 1) * (1 - _mean_gap(x)) / (1 + x))
+    return PlannerCost(max(1.0, float(decoded)), float(share @ (1 / (1 + x))), float(share @ (W * x / (2 * (1 + x)))))
+
+
+def planner_lookahead(memory_frames: int) -> int:
+    """Return the look-ahead in slots for a memory of so many frames, with a sliding, staggered look-ahead.
+
+    Raises:
+        ValueError: `memory_frames` is negative.
+    """
+    return max(1, int(SLOTS_PER_FRAME * whole("memory_frames", memory_frames, low=0)))
+
+
+def planner_memory(W: int, frame_bytes: int, lookahead: str = "sliding") -> int:
+    """Return the bytes of decoded frames that a look-ahead of `W` slots may hold at its peak.
+
+    Args:
+        W: Look-ahead in slots.
+        frame_bytes: Bytes of one frame as it is kept, such as 224·224·3.
+        lookahead: `"sliding"` with staggered starts (about W / 1.9 frames), `"block"` (W), or
+            `"block_prepared_ahead"` (2·W: the next block is decoded while this one is delivered).
+
+    Raises:
+        ValueError: An unknown look-ahead, or a number below 1.
+    """
+    if lookahead not in FRAMES_PER_SLOT:
+        raise ValueError(f"lookahead must be one of {sorted(FRAMES_PER_SLOT)}, got {lookahead!r}")
+    return math.ceil(FRAMES_PER_SLOT[lookahead] * whole("W", W)) * whole("frame_bytes", frame_bytes)

@@ -1,0 +1,87 @@
+"""Opening a video file the way all of lit_video opens one."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.stream import Discard, Disposition
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+
+def open_video(path: Path | str, **options: Any) -> InputContainer:
+    """Open the container at `path` for reading. Use it in a `with` block, or close it.
+
+    An open decoder with threads of its own that a forked child collects as garbage hangs that child for ever
+    (`avcodec_free_context` waits for threads that fork did not copy); hence close early, and `only_stream`.
+
+    Args:
+        path: A file.
+        options: Further arguments of `av.open`, such as `hwaccel`.
+
+    Raises:
+        OSError, ValueError: From PyAV: `av.error.FFmpegError` derives from the one that says what went wrong.
+    """
+    # Tags that are not UTF-8 are common in old files, and nobody here reads tags.
+    return av.open(str(path), metadata_errors="ignore", **options)
+
+
+def choose_stream(container: InputContainer) -> VideoStream:
+    """Return the video stream that a player would show: never cover art.
+
+    Raises:
+        LookupError: There is none, or none that can be decoded.
+    """
+    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not streams:
+        raise LookupError("cover art only, no video stream" if container.streams.video else "no video stream")
+    decodable = [stream for stream in streams if stream.codec_context is not None]
+    if not decodable:
+        raise LookupError("no decoder for its codec in this build of FFmpeg")
+    best = container.streams.best("video")
+    return best if best in decodable else decodable[0]
+
+
+def only_stream(container: InputContainer, index: int) -> VideoStream:
+    """Return stream `index`, decoding on the calling thread, all other streams discarded while demuxing."""
+    for stream in container.streams:
+        stream.discard = Discard.default if stream.index == index else Discard.all
+    stream = container.streams[index]
+    stream.codec_context.thread_type = "NONE"
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+class Seek(IntEnum):
+    """How a container is brought to a keyframe."""
+
+    BEGINNING = 0  # by opening it anew
+    TIME = 1  # by timestamp, in the stream's time base
+    BYTE = 2  # by place in the file
+
+
+def seek(container: InputContainer, stream: VideoStream, how: Seek, target: int) -> None:
+    """Bring an open container to `target`, and its decoders back to their initial state.
+
+    Raises:
+        OSError: The container cannot seek, or not to there.
+    """
+    if how is Seek.BYTE:
+        container.seek(target, stream=stream, unsupported_byte_offset=True)
+    else:
+        container.seek(target, stream=stream)
+
+
+def decode(stream: VideoStream, packet: Packet) -> list[VideoFrame]:
+    """Return the pictures that come out when `packet` goes in; a damaged packet gives none and does not stop a file."""
+    try:
+        return stream.decode(packet)
+    except (OSError, ValueError):  # what av.error.FFmpegError derives from
+        return []

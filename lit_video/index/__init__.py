@@ -1,0 +1,12 @@
+"""Which frames exist: each file is scanned once, packets only, and the result is kept on disk.
+
+::
+
+    files -> scan -> table <-> store
+                       ^
+    build ------ puts these together, reading only what is new or changed
+"""
+
+from lit_video.index.table import VideoIndex
+
+__all__ = ["VideoIndex"]

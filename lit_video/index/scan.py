@@ -1,0 +1,183 @@
+"""One video file -> one entry of the index: its packets are read, its pictures are not decoded.
+
+Two things are decoded all the same. The first picture, because PyAV tells rotation, colour and the pixel format that
+the decoder makes only of pictures. And every picture, where packets cannot be trusted to say which pictures will come
+out (`truth.py`): then the entry is marked `decoded`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Int64
+
+from lit_video.container import Seek, choose_stream, decode, only_stream, open_video
+from lit_video.index.bitstream import is_clean_start, is_shown
+from lit_video.index.truth import Start, decode_sequentially, find_starts
+from lit_video.picture import right_angle
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+# Codecs whose decoders give one picture, with the packet's pts, for each packet that is_shown() lets pass.
+ONE_PICTURE_PER_PACKET = frozenset({"h264", "hevc", "av1", "vp8", "vp9", "mjpeg", "prores", "ffv1", "png", "dnxhd"})
+
+# Demuxers in which a seek by time lands at or before the keyframe asked for, or fails where it can be seen.
+SEEKABLE_BY_TIME = frozenset({"mov", "mp4", "matroska", "webm"})
+
+
+class NotAVideo(Exception):
+    """A file without a usable video stream; the message is the reason that users read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the index knows of one video.
+
+    Attributes:
+        stream: Index of the video stream among the file's streams.
+        time_base: Seconds per unit of pts.
+        width: Of the stored picture, in pixels, before rotation.
+        height: Likewise.
+        rotation: Counter-clockwise degrees that turn the stored picture upright: 0, 90, 180 or 270.
+        aspect: Width over height of one stored pixel; 1 where the file does not say.
+        codec: FFmpeg's name of the codec.
+        pixel_format: FFmpeg's name of the format that the decoder makes.
+        matrix: FFmpeg's number of the colour matrix (2: not tagged).
+        range: FFmpeg's number of the colour range (0: not tagged, 1: limited, 2: full).
+        made: `exact` (from packets) or `decoded` (all pictures were decoded once).
+        pts: Of each picture in presentation order; where `decoded`, as the decoder gave it, ascending or not.
+        starts: Where decoding can begin, ascending, frame 0 first.
+    """
+
+    stream: int
+    time_base: Fraction
+    width: int
+    height: int
+    rotation: int
+    aspect: float
+    codec: str
+    pixel_format: str
+    matrix: int
+    range: int
+    made: str
+    pts: Int64[np.ndarray, " frames"]
+    starts: list[Start]
+
+
+def scan_file(path: Path) -> Entry:
+    """Return the entry of the video at `path`.
+
+    Raises:
+        NotAVideo: With the reason, if there is nothing to decode in it.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise NotAVideo("not a regular file")
+        with open_video(path) as container:
+            return _scan(path, container, only_stream(container, choose_stream(container).index))
+    except (OSError, ValueError, LookupError) as error:  # av.error.FFmpegError is one of these, by what went wrong
+        raise NotAVideo(_reason(error)) from error
+
+
+def _scan(path: Path, container: InputContainer, stream: VideoStream) -> Entry:
+    packets = _Packets(stream)
+    for packet in container.demux(stream):
+        packets.add(packet)
+    picture = packets.first_picture
+    if picture is None:
+        raise NotAVideo("no picture could be decoded" if packets.pts else "its video stream has no packets")
+    seekable = not SEEKABLE_BY_TIME.isdisjoint(container.format.name.split(","))
+    if seekable and packets.can_be_trusted():
+        made, (pts, starts) = "exact", packets.frames()
+    else:
+        made, (pts, starts) = "decoded", _decode(path, stream)
+    return Entry(
+        stream=stream.index,
+        time_base=Fraction(stream.time_base or 1),
+        width=picture.width,
+        height=picture.height,
+        rotation=right_angle(picture.rotation),
+        aspect=float(stream.sample_aspect_ratio or 1),
+        codec=packets.codec,
+        pixel_format=picture.format.name,
+        matrix=int(picture.colorspace),
+        range=int(picture.color_range),
+        made=made,
+        pts=pts,
+        starts=starts,
+    )
+
+
+class _Packets:
+    """What one pass over a stream's packets tells, and whether that is all there is to know."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        self.stream = stream
+        self.codec: str = stream.codec_context.codec.canonical_name
+        self.pts: list[int | None] = []
+        self.keyframe_pts: list[int | None] = []
+        self.trusted = self.codec in ONE_PICTURE_PER_PACKET
+        self.first_picture: VideoFrame | None = None
+
+    def add(self, packet: Packet) -> None:
+        if self.first_picture is None:  # the packet of size 0 at the end, which drains the decoder, counts too
+            self.first_picture = next(iter(decode(self.stream, packet)), None)
+        if not packet.size:
+            return
+        if packet.is_corrupt or packet.is_discard:
+            self.trusted = False
+        data = memoryview(packet)
+        if not is_shown(self.codec, data):
+            return
+        self.pts.append(packet.pts)
+        if packet.is_keyframe:
+            self.keyframe_pts.append(packet.pts)
+            if not is_clean_start(self.codec, bytes(data), self.stream.codec_context.extradata):
+                self.trusted = False
+
+    def can_be_trusted(self) -> bool:
+        """Tell whether these packets, sorted by pts, are the pictures that a sequential decode gives."""
+        assert self.first_picture is not None
+        return (
+            self.trusted
+            and not self.first_picture.interlaced_frame  # two packets may be the fields of one picture
+            and None not in self.pts
+            and len(set(self.pts)) == len(self.pts)
+            # A stream that begins with a picture before its first keyframe begins with pictures nobody can decode.
+            and self.keyframe_pts[:1] == [min(pts for pts in self.pts if pts is not None)]
+        )
+
+    def frames(self) -> tuple[np.ndarray, list[Start]]:
+        """Return pts in presentation order, and the starts.
+
+        Pictures that follow an open GOP's keyframe in the file and precede it on the screen refer back across it.
+        Counted in presentation order they belong to the keyframe before, from which they can be decoded.
+        """
+        pts = np.sort(np.array(self.pts, np.int64))
+        keyframes = np.sort(np.array(self.keyframe_pts, np.int64))
+        starts = zip(np.searchsorted(pts, keyframes).tolist(), keyframes.tolist(), strict=True)
+        return pts, [Start(frame, Seek.TIME, target) for frame, target in starts]
+
+
+def _decode(path: Path, stream: VideoStream) -> tuple[np.ndarray, list[Start]]:
+    truth = decode_sequentially(path, stream.index)
+    if not truth.pts:
+        raise NotAVideo("no picture could be decoded")
+    last = -1
+    pts = [last := last + 1 if value is None else value for value in truth.pts]
+    return np.array(pts, np.int64), find_starts(path, stream.index, truth)
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text[:1].lower() + text[1:]

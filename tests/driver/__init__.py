@@ -1,0 +1,197 @@
+"""A stand-in for the NVIDIA driver, so that PyAV's CUDA decoding runs on a machine without a GPU.
+
+`build` compiles it, `environment` puts it in a process's way, `call` runs a function in such a process::
+
+    folder = build(tmp_path)
+    colours = call(decode_with_cuda, video, env=environment(folder))
+
+README.md says what it proves and what it does not. The other functions are for use inside that process.
+"""
+
+import ctypes
+import os
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import av
+    import torch
+
+SOURCE = Path(__file__).parent
+NAME = "libcuda.so.1"
+
+
+def build(folder: Path) -> Path:
+    """Compile the stand-in into `folder` and return it. Takes about a second; share it over a test session.
+
+    FFmpeg gives up on a driver that lacks one of its symbols, used or not. So every name in PyAV's own libraries that
+    looks like one becomes a stub, and the weak stubs give way where driver.c or parser.c has the real thing.
+    """
+    stubs = folder / "stubs.c"
+    stubs.write_text("".join(f"__attribute__((weak)) int {name}(void) {{ return 801; }}\n" for name in _symbols()))
+    sources = [SOURCE / "driver.c", SOURCE / "parser.c", stubs]
+    # nodelete: FFmpeg unloads the driver with its last decoder, and the counters would start again.
+    options = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-Wl,-z,nodelete"]
+    subprocess.run(["gcc", *options, "-o", folder / NAME, *sources], check=True, timeout=60)
+    # The loader knows a file by its inode: two names are one library, with one state.
+    (folder / "libnvcuvid.so.1").unlink(missing_ok=True)
+    (folder / "libnvcuvid.so.1").symlink_to(NAME)
+    return folder
+
+
+def _symbols() -> list[str]:
+    """Return the names of the driver functions in the FFmpeg libraries that `import av` loads."""
+    import av  # noqa: F401
+
+    paths = set(re.findall(r"/\S*/libav(?:codec|util)\S*\.so\S*", Path("/proc/self/maps").read_text()))
+    names = {
+        name.decode()
+        for path in paths
+        for name in re.findall(rb"(?<![A-Za-z0-9_])(cu(?:vid)?[A-Z][A-Za-z0-9_]+)\0", Path(path).read_bytes())
+    }
+    assert "cuInit" in names and "cuvidCreateDecoder" in names, f"no driver functions named in {sorted(paths)}"
+    return sorted(names)
+
+
+def environment(folder: Path | None, *, num_devices: int = 1, unsupported: Iterable[str] = ()) -> dict[str, str]:
+    """Return this process's environment with the stand-in of `folder` as the driver, or with none.
+
+    Args:
+        folder: What `build` returned; None: no stand-in.
+        num_devices: How many devices it pretends to have; 0: CUDA_ERROR_NO_DEVICE.
+        unsupported: Codecs it pretends not to decode, out of h264, hevc, vp8, vp9, av1, mpeg1, mpeg2, mpeg4, vc1.
+    """
+    variables = dict(os.environ)
+    if folder is not None:
+        paths = [str(folder), variables.get("LD_LIBRARY_PATH", "")]
+        variables["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, paths))
+    return variables | {"STANDIN_DEVICES": str(num_devices), "STANDIN_UNSUPPORTED": ",".join(unsupported)}
+
+
+def call(function: Callable[..., Any], *arguments: Any, env: Mapping[str, str], timeout: float = 60) -> Any:
+    """Call a module-level function in a fresh Python process and return what it returns, or raise what it raises.
+
+    The loader reads LD_LIBRARY_PATH when a process starts, hence a new one. What goes in and out is pickled.
+    """
+    job = pickle.dumps((sys.path, function.__module__, function.__qualname__, arguments))
+    command = [sys.executable, "-c", "import pickle, sys; " + _CHILD]
+    done = subprocess.run(command, input=job, env=dict(env), capture_output=True, timeout=timeout)
+    assert done.returncode == 0, f"{function.__qualname__} ended with {done.returncode}:\n{done.stderr.decode()}"
+    error, result = pickle.loads(done.stdout)
+    if error is not None:
+        raise error
+    return result
+
+
+_CHILD = """
+path, module, name, arguments = pickle.load(sys.stdin.buffer)
+sys.path[:] = path
+import importlib
+out, sys.stdout = sys.stdout.buffer, sys.stderr
+try:
+    answer = None, getattr(importlib.import_module(module), name)(*arguments)
+except Exception as error:
+    error.add_note(__import__("traceback").format_exc())
+    answer = error, None
+out.write(pickle.dumps(answer))
+"""
+
+
+class Counters(NamedTuple):
+    """What the stand-in did in this process; `live_*` return to zero when all is closed."""
+
+    live_allocations: int
+    live_contexts: int  # made by cuCtxCreate; the primary context is not counted
+    live_decoders: int
+    live_parsers: int
+    live_mapped: int
+    decoders_created: int
+    decoders_destroyed: int
+    pictures_decoded: int
+    frames_mapped: int
+
+    @property
+    def live(self) -> tuple[int, ...]:
+        """The first five: whatever is still held."""
+        return self[:5]
+
+
+def counters() -> Counters:
+    """Return the counts of this process."""
+    numbers = (ctypes.c_long * len(Counters._fields))()
+    ctypes.CDLL(NAME).standin_counters(numbers)
+    return Counters(*numbers)
+
+
+def bind_thread(device: int = 0) -> None:
+    """Make the device's primary context current in this thread, as torch's first operation on it would."""
+    driver = ctypes.CDLL(NAME)
+    context = ctypes.c_void_p()
+    for status in (
+        driver.cuInit(0),
+        driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device),
+        driver.cuCtxSetCurrent(context),
+    ):
+        if status:
+            raise RuntimeError(f"CUDA error {status}")
+
+
+class _HostPlane:
+    """A CUDA plane whose DLPack capsule says that it is in host memory, as on the stand-in it is."""
+
+    def __init__(self, plane: "av.video.plane.VideoPlane") -> None:
+        self.plane = plane
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+    def __dlpack__(self, **_: object) -> object:
+        capsule = self.plane.__dlpack__()
+        get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+        get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+        # A DLManagedTensor begins with the data pointer, int32 device_type (1: CPU, 2: CUDA) and int32 device_id.
+        managed = get_pointer(capsule, b"dltensor")
+        device = (ctypes.c_int32 * 2).from_address(managed + ctypes.sizeof(ctypes.c_void_p))
+        assert device[0] == 2, f"not a CUDA plane: DLPack device type {device[0]}"
+        device[:] = self.__dlpack_device__()
+        return capsule
+
+
+def plane_to_tensor(plane: "av.video.plane.VideoPlane") -> "torch.Tensor":
+    """Return a CUDA plane as a CPU tensor on the same memory; the tensor keeps the frame alive."""
+    import torch
+
+    return torch.from_dlpack(_HostPlane(plane))
+
+
+def colour(frame: "av.VideoFrame") -> tuple[int, int, int]:
+    """Return the (Y, U, V) that fills a CUDA frame, 8 bits each; a frame of several colours is an error."""
+    luma, chroma = (np.from_dlpack(_HostPlane(plane)) for plane in frame.planes)
+    values = [np.unique(part) for part in (luma, chroma[..., 0], chroma[..., 1])]
+    assert all(len(value) == 1 for value in values), f"not one colour: {values}"
+    y, u, v = (int(value[0]) >> 8 * (value.itemsize - 1) for value in values)  # P010: the high byte
+    return y, u, v
+
+
+def colour_of_timestamp(timestamp: int) -> tuple[int, int, int]:
+    """Return the colour of a picture that a `*_cuvid` decoder makes of a packet with this timestamp."""
+    return timestamp & 255, timestamp >> 8 & 255, timestamp >> 16 & 255
+
+
+def colour_of_packet(packet: "av.Packet") -> tuple[int, int, int]:
+    """Return the colour of the picture that FFmpeg's own H.264 or HEVC decoder, with hwaccel, makes of a packet.
+
+    A hash (FNV-1a) of the last 64 bytes of the picture's coded data, which end the packet unless the encoder
+    put something behind them, such as filler data or x265's picture hash.
+    """
+    value = 2166136261
+    for byte in bytes(packet)[-64:]:
+        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
+    return 64 + (value & 127), 112 + (value >> 7 & 31), 112 + (value >> 12 & 31)
