@@ -14,7 +14,8 @@ docstrings cite (F1 to F59). The modules, from the law of one slot to a decision
 
     planner_law        look-ahead -> decoded frames, seeks and memory of exactly uniform order
     choice             costs and R -> effective frames per second, the best k
-    recommend          everything measured -> a sampler and the reasons
+    conditions         everything measured, in one record
+    recommendation     conditions -> a sampler and the reasons
 
     measure            gradients of frames -> R and design effect, with intervals
     counts             how often each frame was drawn -> is the sampler uniform?
@@ -30,6 +31,7 @@ from lit_video.bias.buffers import (
     tv_buffer,
 )
 from lit_video.bias.choice import best_k, eff_rate, eff_rates
+from lit_video.bias.conditions import Conditions
 from lit_video.bias.correlation import (
     CorrelationModel,
     fit_R,
@@ -81,7 +83,7 @@ from lit_video.bias.planner_law import (
     planner_memory,
     planner_sliding,
 )
-from lit_video.bias.recommend import Candidate, Recommendation, recommend
+from lit_video.bias.recommendation import Candidate, Recommendation, recommend
 from lit_video.bias.shards import ShardBias, shard_bias, worker_deff
 from lit_video.bias.slot_correlation import (
     slot_corr_buffer,
@@ -93,6 +95,7 @@ from lit_video.bias.slot_correlation import (
 __all__ = [
     "BiasBounds",
     "Candidate",
+    "Conditions",
     "CorrelationModel",
     "CountTest",
     "DirectedTest",

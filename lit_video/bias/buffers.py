@@ -71,13 +71,15 @@ def buffer_pair_lag(B: int, delta: int, max_lag: int) -> Floats:
     """
     B = whole("B", B, low=1 if delta else 2)
     delta, stay = whole("delta", delta, low=0), 1 - 1 / B
-    lag = np.arange(1, whole("max_lag", max_lag) + 1)
+    lag = np.arange(1, whole("max_lag", max_lag) + 1, dtype=np.float64)
+    p = np.zeros(lag.size + 1)
     if delta == 0:
-        return np.r_[0.0, stay ** (lag - 1.0) / B]
-    first_was_in = stay ** (delta - 1.0 + lag) / B
+        p[1:] = stay ** (lag - 1) / B
+        return p
     shared = np.minimum(delta, lag)
-    second_came_later = stay ** np.abs(delta - lag) * (1 - stay ** (2 * shared)) / (1 - stay**2) / B**2
-    return np.r_[0.0, first_was_in + second_came_later]
+    later_pick_came_later = stay ** np.abs(delta - lag) * (1 - stay ** (2 * shared)) / (1 - stay**2) / B**2
+    p[1:] = stay ** (delta - 1 + lag) / B + later_pick_came_later
+    return p
 
 
 def p_same_video_buffer(B: int, n: int, K: int = 1) -> float:

@@ -13,9 +13,9 @@ def chi_square_tail(x: float, degrees: float) -> float:
     >>> round(chi_square_tail(3.841459, 1), 6)
     0.05
     """
+    a, x = degrees / 2, x / 2
     if x <= 0:
         return 1.0
-    a, x = degrees / 2, x / 2
     front = math.exp(a * math.log(x) - x - math.lgamma(a))
     return 1 - front * _series(a, x) if x < a + 1 else front * _fraction(a, x)
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lit_video.bias.arguments import Floats, correlation, real, whole
+from lit_video.bias.arguments import correlation, real, whole
 from lit_video.bias.correlation import h, rho_in
 
 # What `deff_momentum` may leave out: the weight of the oldest batches, relative to the newest.
@@ -155,8 +155,3 @@ def momentum_reach(b: int, beta: float = 0.9) -> int:
     """
     b, beta = whole("b", b), real("beta", beta, 0, np.nextafter(1, 0))
     return b if beta == 0 else b * max(1, math.ceil(math.log(FORGOTTEN) / math.log(beta)))
-
-
-def effective_batch(b: int, deff: float) -> Floats | float:
-    """Return how many independent frames a batch of `b` slots is worth."""
-    return whole("b", b) / real("deff", deff)

@@ -195,7 +195,6 @@ def q_time_uniform(durations: ArrayLike) -> Floats:
     """
     durations = vector("durations", durations)
     if durations.min() < 0 or durations.max() == 0:
-        raise ValueError(
-            f"durations must be at least 0, one of them more, got [{durations.min():g}, {durations.max():g}]"
-        )
+        extent = f"{durations.min():g} to {durations.max():g}"
+        raise ValueError(f"durations must be at least 0, and one of them more, got {extent}")
     return _normalised(durations)

@@ -1,8 +1,7 @@
-"""Estimates from per-frame gradients: how alike neighbours are, and what a sampler's order costs. Section 12 of
-docs/bias.md.
+"""Estimates from per-frame gradients: how alike neighbours are, and what a sampler's order costs.
 
-Best are last-layer gradients of a small model, projected to 64 to 256 numbers. Pixels or embeddings also do, but
-usually overstate the correlation.
+Section 12 of docs/bias.md. Best are last-layer gradients of a small model, projected to 64 to 256 numbers. Pixels or
+embeddings also do, but usually overstate the correlation.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lit_video.bias.arguments import Floats, Integers, real, whole
+from lit_video.bias.arguments import Floats, Integers, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +43,9 @@ def _matrix(name: str, values: ArrayLike) -> Floats:
     return array
 
 
-def _half_squares(run: Floats, num_lags: int) -> tuple[Floats, Integers]:
-    """Return half the squared distance of frames t and t + l of a run, and where there is one: arrays [n, lags]."""
-    distances, known = np.zeros((len(run), num_lags)), np.zeros((len(run), num_lags), dtype=np.int64)
+def _half_squares(run: Floats, num_lags: int) -> tuple[Floats, Floats]:
+    """Return half the squared distance of frames t and t + l of a run, and 1 where there is one: arrays [n, lags]."""
+    distances, known = np.zeros((len(run), num_lags)), np.zeros((len(run), num_lags))
     for lag in range(num_lags):
         pairs = len(run) - lag
         distances[:pairs, lag] = 0.5 * np.square(run[lag:] - run[:pairs]).sum(axis=1)
@@ -54,33 +53,46 @@ def _half_squares(run: Floats, num_lags: int) -> tuple[Floats, Integers]:
     return distances, known
 
 
-def _video_sums(values: Sequence[Floats | Integers], video_ids: Integers) -> Floats:
+def _video_sums(values: Sequence[Floats], video_ids: ArrayLike | None) -> Floats:
     """Return the sum over all frames of each video, [videos, lags]."""
-    videos, row = np.unique(video_ids, return_inverse=True)
+    ids = np.arange(len(values)) if video_ids is None else np.asarray(video_ids)
+    if ids.shape != (len(values),):
+        raise ValueError(f"video_ids must hold one number for each of {len(values)} runs, got shape {ids.shape}")
+    videos, row = np.unique(ids, return_inverse=True)
     sums = np.zeros((videos.size, values[0].shape[1]))
-    for video, value in zip(row.ravel().tolist(), values, strict=True):
-        sums[video] += value.sum(axis=0)
+    np.add.at(sums, row.ravel(), np.stack([value.sum(axis=0) for value in values]))
     return sums
 
 
-def _block_sums(values: Sequence[Floats | Integers], block: int) -> Floats:
+def _block_sums(values: Sequence[Floats], block: int) -> Floats:
     """Return the sum over every block of consecutive frames of a run, overlapping ones too, [blocks, lags]."""
-    sums = []
-    for value in values:
-        running = np.vstack([np.zeros((1, value.shape[1])), np.cumsum(value, axis=0)])
-        width = min(block, len(value))
-        sums.append(running[width:] - running[:-width])
-    return np.concatenate(sums)
+    # Only frames that have a partner at every lag: else few blocks would decide the longest lags, or none.
+    complete = [value[: len(value) - value.shape[1] + 1] for value in values]
+    running = [np.vstack([np.zeros((1, value.shape[1])), np.cumsum(value, axis=0)]) for value in complete]
+    return np.concatenate([sums[block:] - sums[:-block] for sums in running])
+
+
+def _pair_squares(pairs: ArrayLike, d: int) -> Floats:
+    """Return half the squared distance of the two frames of every pair, [pairs]."""
+    array = np.asarray(pairs, dtype=np.float64)
+    array = array[:, :, None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[1:] != (2, d) or len(array) == 0:
+        raise ValueError(f"pairs must have shape [pairs, 2, {d}], got {array.shape}")
+    squares = 0.5 * np.square(array[:, 0] - array[:, 1]).sum(axis=1)
+    if squares.max() == 0:
+        raise ValueError(f"pairs must differ, got {len(array)} pairs of equal frames")
+    return squares
 
 
 def _resampled(
-    distances: Floats, known: Floats, num_units: int, squares: Floats, num_resamples: int, rng: np.random.Generator
+    distances: Floats, known: Floats, draws: int, squares: Floats, num_resamples: int, rng: np.random.Generator
 ) -> Floats:
-    """Return R estimated anew from units and pairs drawn with replacement, [num_resamples, lags]."""
+    """Return R estimated anew from units [units, lags] and pairs drawn with replacement, [num_resamples, lags]."""
     curves = np.empty((num_resamples, distances.shape[1]))
     for row in range(num_resamples):
-        units = rng.integers(len(distances), size=num_units)
-        variance = squares[rng.integers(squares.size, size=squares.size)].mean()
+        units = rng.integers(len(distances), size=draws)
+        # Smooth weights instead of whole pairs: drawing whole ones could leave only pairs of equal frames.
+        variance = np.average(squares, weights=rng.standard_exponential(squares.size))
         curves[row] = 1 - distances[units].sum(axis=0) / known[units].sum(axis=0) / variance
     return curves
 
@@ -94,59 +106,40 @@ def estimate_R(
     num_lags: int | None = None,
     block: int | None = None,
     num_resamples: int = 500,
-    confidence: float = 0.95,
 ) -> EstimatedR:
     """Estimate R from runs of consecutive frames and from independent pairs. F56 of docs/bias.md, in variogram form.
 
-    Differences need no mean, so nothing is lost by centring short runs. The interval comes from drawing videos anew,
-    or with `block`, for fewer videos than about 20, from drawing blocks of frames anew.
+    Differences need no mean, so nothing is lost by centring short runs. The interval, of 95 percent at every lag, comes
+    from drawing videos anew; or with `block`, where there are fewer than about 20, blocks of consecutive frames.
 
     Args:
-        runs: Vectors of consecutive frames, each [n, d], from as many different videos as possible.
+        runs: Vectors of consecutive frames, each [n, d].
         pairs: Vectors of two frames drawn independently from all frames, [pairs, 2, d].
         rng: Draws the resamples.
         video_ids: Video of every run, [runs]; None: all different.
-        num_lags: Lags wanted, 0 included; at most, and if None, the length of the shortest run.
+        num_lags: Lags wanted, 0 included; None: as many as the shortest run has, less a block.
         block: Frames in a block, a few times the lag at which R fades; None: draw videos.
         num_resamples: How often to draw anew.
-        confidence: Coverage of the interval at every lag.
 
     Raises:
         ValueError: Shapes that do not fit, pairs without any difference, or one video and no `block`.
     """
     frames = [_matrix(f"runs[{row}]", run) for row, run in enumerate(runs)]
-    shortest = min((len(run) for run in frames), default=0)
-    num_lags = whole("num_lags", shortest if num_lags is None else num_lags, high=shortest)
-    ids = np.arange(len(frames)) if video_ids is None else np.asarray(video_ids)
-    if ids.shape != (len(frames),):
-        raise ValueError(f"video_ids must hold one number for each of {len(frames)} runs, got shape {ids.shape}")
-    squares = _pair_squares(pairs, frames[0].shape[1])
+    whole("number of runs", len(frames))
+    most_lags, squares = min(map(len, frames)) + 1 - (block or 1), _pair_squares(pairs, frames[0].shape[1])
+    num_lags = whole("num_lags", most_lags if num_lags is None else num_lags, high=most_lags)
     distances, known = zip(*(_half_squares(run, num_lags) for run in frames), strict=True)
+    total, num_pairs = np.concatenate(distances).sum(axis=0), np.concatenate(known).sum(axis=0)
     if block is None:
-        distances, known = _video_sums(distances, ids), _video_sums(known, ids)
-        num_units = whole("videos of runs (fewer need block)", len(distances), low=2)
-        total, num_pairs = distances.sum(axis=0), known.sum(axis=0)
+        units, known = _video_sums(distances, video_ids), _video_sums(known, video_ids)
+        draws = whole("number of videos without block", len(units), low=2)
     else:
-        total, num_pairs = sum(d.sum(axis=0) for d in distances), sum(k.sum(axis=0) for k in known)
-        num_units = -(-sum(map(len, frames)) // whole("block", block, high=max(map(len, frames)) - num_lags + 1))
-        distances, known = _block_sums(distances, block), _block_sums(known, block)
-    curves = _resampled(distances, known, num_units, squares, whole("num_resamples", num_resamples), rng)
-    tail = (1 - real("confidence", confidence, 0, 1)) / 2
-    low, high = np.quantile(curves, [tail, 1 - tail], axis=0)
+        units, known = _block_sums(distances, whole("block", block)), _block_sums(known, block)
+        draws = -(-sum(map(len, frames)) // block)
+    curves = _resampled(units, known, draws, squares, whole("num_resamples", num_resamples), rng)
+    low, high = np.quantile(curves, [0.025, 0.975], axis=0)
     variance = float(squares.mean())
-    return EstimatedR(1 - total / num_pairs / variance, low, high, np.asarray(num_pairs, dtype=np.int64), variance)
-
-
-def _pair_squares(pairs: ArrayLike, d: int) -> Floats:
-    """Return half the squared distance of the two frames of every pair, [pairs]."""
-    array = np.asarray(pairs, dtype=np.float64)
-    array = array[:, :, None] if array.ndim == 2 else array
-    if array.ndim != 3 or array.shape[1:] != (2, d) or len(array) == 0:
-        raise ValueError(f"pairs must have shape [pairs, 2, {d}], got {array.shape}")
-    squares = 0.5 * np.square(array[:, 0] - array[:, 1]).sum(axis=1)
-    if squares.max() == 0:
-        raise ValueError(f"pairs must differ, got {len(array)} pairs of equal frames")
-    return squares
+    return EstimatedR(1 - total / num_pairs / variance, low, high, num_pairs.astype(np.int64), variance)
 
 
 @dataclass(frozen=True, slots=True)

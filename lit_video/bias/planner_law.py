@@ -1,9 +1,8 @@
-"""What exactly uniform order costs when decoding is shared: decoded frames, seeks and memory. Section 10 of
-docs/bias.md.
+"""What exactly uniform order costs when decoding is shared: decoded frames, seeks and memory.
 
-The order is a fixed random permutation and never changed; a look-ahead of `W` slots lets one decoding of a GOP serve
-every frame of it that is wanted soon. Nothing is saved until `W` reaches the number of GOPs; from there on about N / W
-frames are decoded per delivered frame, whatever the GOP length.
+Section 10 of docs/bias.md. The order is a fixed random permutation and never changed; a look-ahead of `W` slots lets
+one decoding of a GOP serve every frame of it that is wanted soon. Nothing is saved until `W` reaches the number of
+GOPs; from there on about N / W frames are decoded per delivered frame, whatever the GOP length.
 """
 
 from __future__ import annotations

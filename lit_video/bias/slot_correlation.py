@@ -17,11 +17,10 @@ from lit_video.bias.correlation import rho_in
 def _inside_chunk(R: ArrayLike, k: int, num_lags: int, shuffled: bool) -> Floats:
     """Return the correlation of two slots of one lane, [min(k, num_lags)]: share of pairs in one chunk, times R."""
     k, num_lags = whole("k", k), min(k, num_lags)
+    share = 1 - np.arange(num_lags) / k
     if shuffled:
-        values = np.r_[1.0, np.full(num_lags - 1, rho_in(R, k))]
-    else:
-        values = correlation("R", R, num_lags)[:num_lags]
-    return values * (1 - np.arange(num_lags) / k)
+        return share * np.r_[1.0, np.full(num_lags - 1, rho_in(R, k))]
+    return share * correlation("R", R, num_lags)[:num_lags]
 
 
 def slot_corr_lanes(R: ArrayLike, k: int, P: int, max_delta: int, shuffled: bool = False) -> Floats:

@@ -194,6 +194,13 @@ class VideoIndex:
         numerator, denominator = self.columns.time_base[video_ids].T
         return self.columns.pts[np.asarray(frame_ids)] * numerator / denominator
 
+    @property
+    def keyframes(self) -> Int64[np.ndarray, " keyframes+1"]:
+        """Frame ids from which decoding can begin, ascending, and N: GOP i is `[keyframes[i], keyframes[i + 1])`."""
+        c = self.columns
+        video_ids = np.repeat(np.arange(self.num_videos), np.diff(c.start_offset))
+        return np.append(c.offset[video_ids] + c.start_frame, c.offset[-1])
+
     def find_start(self, video_id: int, frame: int) -> Start:
         """Return how to get to the keyframe at frame index `frame`.
 

@@ -23,6 +23,7 @@ import numpy as np
 if TYPE_CHECKING:
     import av
     import torch
+    from av.video.plane import VideoPlane
 
 SOURCE = Path(__file__).parent
 NAME = "libcuda.so.1"
@@ -56,7 +57,7 @@ def _symbols() -> list[str]:
         for path in paths
         for name in re.findall(rb"(?<![A-Za-z0-9_])(cu(?:vid)?[A-Z][A-Za-z0-9_]+)\0", Path(path).read_bytes())
     }
-    assert "cuInit" in names and "cuvidCreateDecoder" in names, f"no driver functions named in {sorted(paths)}"
+    assert {"cuInit", "cuvidCreateDecoder"} <= names, f"no driver functions named in {sorted(paths)}"
     return sorted(names)
 
 
@@ -146,13 +147,13 @@ def bind_thread(device: int = 0) -> None:
 class _HostPlane:
     """A CUDA plane whose DLPack capsule says that it is in host memory, as on the stand-in it is."""
 
-    def __init__(self, plane: "av.video.plane.VideoPlane") -> None:
+    def __init__(self, plane: "VideoPlane") -> None:
         self.plane = plane
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 1, 0
 
-    def __dlpack__(self, **_: object) -> object:
+    def __dlpack__(self, *, stream: int | None = None, **_: object) -> Any:
         capsule = self.plane.__dlpack__()
         get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
         get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
@@ -164,7 +165,7 @@ class _HostPlane:
         return capsule
 
 
-def plane_to_tensor(plane: "av.video.plane.VideoPlane") -> "torch.Tensor":
+def plane_to_tensor(plane: "VideoPlane") -> "torch.Tensor":
     """Return a CUDA plane as a CPU tensor on the same memory; the tensor keeps the frame alive."""
     import torch
 

@@ -73,13 +73,11 @@ int cuDevicePrimaryCtxGetState(int device, unsigned *flags, int *active) {
     return SUCCESS;
 }
 
-int cuDevicePrimaryCtxSetFlags_v2(int device, unsigned flags) {
+int cuDevicePrimaryCtxSetFlags(int device, unsigned flags) {
     if (device_exists(device) != SUCCESS) return device_exists(device);
     primary_flags[device] = flags;
     return SUCCESS;
 }
-
-int cuDevicePrimaryCtxSetFlags(int device, unsigned flags) { return cuDevicePrimaryCtxSetFlags_v2(device, flags); }
 
 int cuDevicePrimaryCtxRetain(void **context, int device) {
     if (device_exists(device) != SUCCESS) return device_exists(device);
@@ -88,14 +86,12 @@ int cuDevicePrimaryCtxRetain(void **context, int device) {
     return SUCCESS;
 }
 
-int cuDevicePrimaryCtxRelease_v2(int device) {
+int cuDevicePrimaryCtxRelease(int device) {
     if (device_exists(device) != SUCCESS) return device_exists(device);
     if (primary_retained[device] < 1) return INVALID_CONTEXT;
     primary_retained[device]--;
     return SUCCESS;
 }
-
-int cuDevicePrimaryCtxRelease(int device) { return cuDevicePrimaryCtxRelease_v2(device); }
 
 int cuCtxPushCurrent_v2(void *context) {
     if (initialized() != SUCCESS) return NOT_INITIALIZED;
@@ -176,6 +172,7 @@ int cuMemFree_v2(void *pointer) {
 int cuMemcpy2D_v2(const Copy *copy) {
     if (context_current() != SUCCESS) return context_current();
     if (copy->row_bytes > copy->from_pitch || copy->row_bytes > copy->to_pitch) return INVALID_VALUE;
+    if (!copy->row_bytes) return SUCCESS;  // FFmpeg copies the third component of NV12 too: 0 bytes to nowhere
     const uint8_t *from = copy->from_type == 1 ? copy->from_host : copy->from_device;
     uint8_t *to = copy->to_type == 1 ? copy->to_host : copy->to_device;
     for (size_t row = 0; row < copy->num_rows; row++)

@@ -64,17 +64,6 @@ static void set_size(VideoFormat *format, unsigned width, unsigned height, Recta
     format->aspect_ratio[1] = format->display.bottom - format->display.top;
 }
 
-static void skip_scaling_lists(Bits *bits, int count) {
-    for (int list = 0; list < count; list++) {
-        if (!u(bits, 1)) continue;
-        for (int i = 0, last = 8, next = 8; i < (list < 6 ? 16 : 64); i++) {
-            unsigned code = next ? ue(bits) : 0;
-            if (next) next = (last + (code & 1 ? (int)(code + 1) / 2 : -(int)(code / 2)) + 256) % 256;
-            if (next) last = next;
-        }
-    }
-}
-
 static void read_h264(Bits *bits, VideoFormat *format) {
     skip(bits, 8);
     unsigned profile = u(bits, 8);
@@ -87,7 +76,7 @@ static void read_h264(Bits *bits, VideoFormat *format) {
         format->luma_depth_minus8 = ue(bits);
         format->chroma_depth_minus8 = ue(bits);
         skip(bits, 1);
-        if (u(bits, 1)) skip_scaling_lists(bits, format->chroma == CHROMA_444 ? 12 : 8);
+        if (u(bits, 1)) return;  // scaling lists are not read: such a stream has no size, and brings nothing
     }
     ue(bits);
     unsigned order_type = ue(bits);
@@ -148,7 +137,10 @@ static void read_hevc(Bits *bits, VideoFormat *format) {
 
 // ---- Packets.
 
-typedef struct { int has_picture, is_intra, is_random_access, is_leading, has_format; VideoFormat format; } Unit;
+typedef struct {
+    int has_picture, is_intra, is_fresh, is_random_access, is_leading, has_format;
+    VideoFormat format;
+} Unit;
 
 static void read_nal(int codec, const uint8_t *nal, size_t size, Unit *unit) {
     Bits bits;
@@ -160,11 +152,13 @@ static void read_nal(int codec, const uint8_t *nal, size_t size, Unit *unit) {
         unit->has_format = 1;
     } else if (codec == H264 && (type == 1 || type == 5) && !unit->has_picture) {
         unit->has_picture = 1;
+        unit->is_fresh = type == 5;  // IDR: all that came before is shown before
         skip(&bits, 8);
         ue(&bits);
         unit->is_intra = ue(&bits) % 5 == 2;
     } else if (codec == HEVC && type < 32 && !unit->has_picture) {
         unit->has_picture = 1;
+        unit->is_fresh = type == 19 || type == 20;
         unit->is_intra = unit->is_random_access = type >= 16 && type <= 23;
         unit->is_leading = type == 8 || type == 9;  // RASL: refers to pictures before the keyframe
     }
@@ -189,21 +183,25 @@ static Unit read_packet(int codec, const uint8_t *data, size_t size) {
 // ---- The parser. A picture is complete when the next one begins, so one packet is always held back. Then pictures
 // wait until so many others have come that none earlier can follow, which puts B-frames in order of timestamp.
 
-typedef struct { int surface; long long timestamp; } Pending;
+typedef struct { int surface, sequence; long long timestamp; } Pending;
 typedef struct {
     ParserParams params;
     VideoFormat format, announced;
-    int holds, held_intra, started, skips_leading, num_surfaces, last_surface, num_pending;
+    int holds, held_intra, held_fresh, started, skips_leading, sequence, num_surfaces, last_surface, num_pending;
     long long held_timestamp;
     Pending pending[MAX_PENDING];
 } Parser;
 
+static int is_before(const Pending *a, const Pending *b) {
+    return a->sequence < b->sequence || (a->sequence == b->sequence && a->timestamp < b->timestamp);
+}
+
 static void display(Parser *parser) {
-    int first = 0;
-    for (int i = 1; i < parser->num_pending; i++)
-        if (parser->pending[i].timestamp < parser->pending[first].timestamp) first = i;
-    Pending shown = parser->pending[first];
-    parser->pending[first] = parser->pending[--parser->num_pending];
+    Pending *first = parser->pending, *last = first + --parser->num_pending;
+    for (Pending *other = first + 1; other <= last; other++)
+        if (is_before(other, first)) first = other;
+    Pending shown = *first;
+    *first = *last;
     DisplayInfo info = {.surface = shown.surface, .progressive = 1, .timestamp = shown.timestamp};
     parser->params.on_display(parser->params.user, &info);
 }
@@ -229,16 +227,18 @@ static void complete(Parser *parser) {
     if (!parser->holds) return;
     parser->holds = 0;
     if (!announce(parser)) return;
-    int most = REORDER + (int)parser->params.max_display_delay;
-    if (most > parser->num_surfaces - 1) most = parser->num_surfaces - 1;
-    while (parser->num_pending > most) display(parser);
+    parser->sequence += parser->held_fresh;
     do parser->last_surface = (parser->last_surface + 1) % parser->num_surfaces;
     while (is_pending(parser, parser->last_surface));
     long long ts = parser->held_timestamp;
     PictureParams params = {.surface = parser->last_surface, .is_intra = parser->held_intra,
                             .picture = {ts & 255, ts >> 8 & 255, ts >> 16 & 255, 1}};
     if (!parser->params.on_decode(parser->params.user, &params)) return;
-    parser->pending[parser->num_pending++] = (Pending){parser->last_surface, ts};
+    parser->pending[parser->num_pending++] = (Pending){parser->last_surface, parser->sequence, ts};
+    // After decoding, never before: FFmpeg maps what is displayed only when this packet is done, so a surface that is
+    // displayed first and decoded into next would show the wrong picture.
+    int most = REORDER + (int)parser->params.max_display_delay;
+    while (parser->num_pending > most || parser->num_pending >= parser->num_surfaces) display(parser);
 }
 
 static void hold(Parser *parser, const Unit *unit, long long timestamp) {
@@ -248,6 +248,7 @@ static void hold(Parser *parser, const Unit *unit, long long timestamp) {
     if (unit->is_leading && parser->skips_leading) return;
     parser->started = parser->holds = 1;
     parser->held_intra = unit->is_intra;
+    parser->held_fresh = unit->is_fresh;
     parser->held_timestamp = timestamp;
 }
 

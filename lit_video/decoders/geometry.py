@@ -1,0 +1,81 @@
+"""Which part of a stored picture becomes a frame: the same for every decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+FITS = ("crop", "squash")
+INTERPOLATIONS = ("bilinear", "area")
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """From a stored picture to a frame: cut out a box, scale it, turn it upright.
+
+    Attributes:
+        left: First column of the box in the stored picture. Even, so that chroma is cut between its samples.
+        top: First row of the box. Even.
+        box_width: Columns of the box.
+        box_height: Rows of the box.
+        width: Columns after scaling, before turning.
+        height: Rows after scaling, before turning.
+        quarter_turns: Counter-clockwise, to be made after scaling.
+    """
+
+    left: int
+    top: int
+    box_width: int
+    box_height: int
+    width: int
+    height: int
+    quarter_turns: int
+
+
+def parse_size(size: int | Sequence[int]) -> tuple[int, int]:
+    """Return height and width; an int is a square.
+
+    Raises:
+        ValueError: Not one or two numbers, or one under 1.
+
+    >>> parse_size(224), parse_size([128, 160])
+    ((224, 224), (128, 160))
+    """
+    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if len(pair) != 2 or not all(isinstance(side, int) and side >= 1 for side in pair):
+        raise ValueError(f"size must be a number of pixels or [height, width], each at least 1, got {size}")
+    return pair
+
+
+def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise ValueError unless `value` is one of those allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def fit_picture(stored: tuple[int, int], rotation: int, size: tuple[int, int], fit: str) -> Geometry:
+    """Return how a picture stored as `stored` (height, width) becomes a frame of `size` (height, width).
+
+    Args:
+        stored: As in the file, before rotation.
+        rotation: Counter-clockwise degrees that turn it upright.
+        size: Of the frame, upright.
+        fit: `crop` keeps the largest box in the middle that has the frame's shape; `squash` takes all, and distorts.
+
+    >>> fit_picture((1080, 1920), 0, (224, 224), "crop")
+    Geometry(left=420, top=0, box_width=1080, box_height=1080, width=224, height=224, quarter_turns=0)
+    """
+    height, width = size if rotation % 180 == 0 else size[::-1]
+    box_height, box_width = stored
+    if fit == "crop":
+        box_height = min(box_height, max(1, round(box_width * height / width)))
+        box_width = min(box_width, max(1, round(box_height * width / height)))
+    return Geometry(
+        left=(stored[1] - box_width) // 2 // 2 * 2,
+        top=(stored[0] - box_height) // 2 // 2 * 2,
+        box_width=box_width,
+        box_height=box_height,
+        width=width,
+        height=height,
+        quarter_turns=rotation // 90 % 4,
+    )

@@ -1,0 +1,73 @@
+"""Decoding on the CPU: FFmpeg through PyAV, scaled and converted by FFmpeg as close to the decoder as it can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from lit_video.decoders.geometry import FITS, INTERPOLATIONS, check_choice, parse_size
+from lit_video.decoders.reader import OpenVideos
+from lit_video.decoders.scaler import UNTAGGED, Scaler
+from lit_video.index import VideoIndex
+from lit_video.planner import GopRead
+
+
+class PyAVDecoder:
+    """Decodes with FFmpeg's software decoders, one thread per decoder object.
+
+    Args:
+        index: The videos.
+        size: Of the frames, `[height, width]` in pixels; an int is a square.
+        fit: `crop` keeps the largest box in the middle that has the frame's shape; `squash` distorts.
+        interpolation: `bilinear`, or `area` for smoother frames from much larger pictures.
+        untagged: The colour matrix of videos that do not say: `bt601` as FFmpeg and torchcodec take it, or `bt709`.
+        skip_unwanted: Do not decode pictures that no other picture refers to and nobody wants (H.264 only, where it
+            was shown to be safe). The frames are the same.
+        max_open: Files that stay open at most. One costs about 18 MiB at 1080p.
+
+    Raises:
+        ValueError: An argument out of range.
+    """
+
+    device = torch.device("cpu")
+    start_method = None
+
+    def __init__(
+        self,
+        index: VideoIndex,
+        size: int | Sequence[int] = 224,
+        fit: str = "crop",
+        interpolation: str = "bilinear",
+        untagged: str = "bt601",
+        skip_unwanted: bool = True,
+        max_open: int = 16,
+    ) -> None:
+        check_choice("fit", fit, FITS)
+        check_choice("interpolation", interpolation, INTERPOLATIONS)
+        check_choice("untagged", untagged, tuple(UNTAGGED))
+        if max_open < 1:
+            raise ValueError(f"max_open must be at least 1, got {max_open}")
+        self._videos = OpenVideos(index, max_open, skip_unwanted)
+        self._scaler = Scaler(parse_size(size), fit, interpolation, untagged)
+
+    @property
+    def num_opened(self) -> int:
+        """Containers opened so far."""
+        return self._videos.num_opened
+
+    def decode(self, read: GopRead, out: Sequence[UInt8[Tensor, "3 height width"]]) -> None:
+        """Write the wanted frames of `read` into `out`.
+
+        Raises:
+            DecodeError: A frame cannot be had exactly.
+        """
+        place = {frame_index: number for number, frame_index in enumerate(read.frame_indices)}
+        for frame_index, picture in self._videos.read(read):
+            self._scaler.write(picture, out[place[frame_index]])
+
+    def close(self) -> None:
+        """Close all files."""
+        self._videos.close()

@@ -1,0 +1,292 @@
+"""GopRead -> the very pictures it wants, from files that are kept open: the part of decoding on which exactness rests.
+
+A picture is recognised by its pts where the index was made from packets, and by counting from a place that was tried
+before where it was made by decoding. A picture that does not come is looked for again from further back, and in the
+end from the beginning of the file, before it is given up.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lit_video.container import Seek, only_stream, open_video, seek
+from lit_video.errors import DecodeError
+from lit_video.index import VideoIndex
+from lit_video.index.truth import Start
+from lit_video.planner import GopRead
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+
+Opener = Callable[[str], "InputContainer"]
+
+
+class OpenVideos:
+    """Reads pictures; keeps the files that were used last open, `max_open` at most.
+
+    Args:
+        index: The videos.
+        max_open: Files that stay open at most.
+        skip_unwanted: Let the decoder skip pictures that nobody refers to and this read does not want, where safe.
+        opener: How a file is opened.
+
+    Attributes:
+        num_opened: Containers opened so far.
+    """
+
+    def __init__(
+        self, index: VideoIndex, max_open: int, skip_unwanted: bool = False, opener: Opener = open_video
+    ) -> None:
+        self._index, self._max_open, self._skip_unwanted, self._opener = index, max_open, skip_unwanted, opener
+        self._videos: OrderedDict[int, OpenVideo] = OrderedDict()
+        self.num_opened = 0
+
+    def read(self, read: GopRead) -> Iterator[tuple[int, VideoFrame]]:
+        """Yield frame index and picture for each wanted frame, in the order in which the decoder gives them.
+
+        Raises:
+            DecodeError: One did not come.
+        """
+        missing = set(read.frame_indices)
+        try:
+            video = self._get(read.video_id)
+            for frame_index, picture in video.pictures(read):
+                missing.discard(frame_index)
+                yield frame_index, picture
+            cause = video.cause
+        except OSError as error:
+            self._forget(read.video_id)
+            cause = error.strerror or str(error)
+        if missing:
+            lengths = self._index.lengths
+            path = self._index.path(read.video_id)
+            raise DecodeError(path, sorted(missing), int(lengths[read.video_id]), cause)
+
+    def close(self) -> None:
+        """Close all files."""
+        while self._videos:
+            self._forget(next(iter(self._videos)))
+
+    def _get(self, video_id: int) -> OpenVideo:
+        if video_id not in self._videos:
+            while len(self._videos) >= self._max_open:
+                self._forget(next(iter(self._videos)))
+            self._videos[video_id] = OpenVideo(self._index, video_id, self._skip_unwanted, self._opener)
+        self._videos.move_to_end(video_id)
+        video = self._videos[video_id]
+        self.num_opened += video.count_opened()
+        return video
+
+    def _forget(self, video_id: int) -> None:
+        video = self._videos.pop(video_id, None)
+        if video is not None:
+            video.close()
+
+
+class OpenVideo:
+    """One file, and where its demuxer and decoder stand.
+
+    Attributes:
+        cause: What FFmpeg said of the last packet that it could not decode.
+    """
+
+    def __init__(self, index: VideoIndex, video_id: int, skip_unwanted: bool, opener: Opener) -> None:
+        self._index, self._video_id, self._opener = index, video_id, opener
+        self._path = index.path(video_id)
+        self._check_unchanged()
+        self._pts = index.pts[slice(*index.offset[video_id : video_id + 2])]
+        self._exact = index.made(video_id) == "exact"
+        # Safe under this rule only: H.264, one thread, a pts for each packet that names one picture. HEVC, AV1 and
+        # MPEG-4 gave wrong or missing pictures when they were skipped.
+        self._skips = skip_unwanted and self._exact and index.codec(video_id) == "h264"
+        self._opened = 0
+        self._open()
+
+    def pictures(self, read: GopRead) -> Iterator[tuple[int, VideoFrame]]:
+        """Yield frame index and picture for each wanted frame that comes out."""
+        self.cause = ""
+        return self._by_pts(read) if self._exact else self._by_count(read)
+
+    def count_opened(self) -> int:
+        """Return how often the file was opened since this was last asked."""
+        opened, self._opened = self._opened, 0
+        return opened
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    # Opening and seeking.
+
+    def _check_unchanged(self) -> None:
+        stat, columns = os.stat(self._path), self._index.columns
+        if (stat.st_size, stat.st_mtime_ns) != (
+            int(columns.size_bytes[self._video_id]),
+            int(columns.mtime_ns[self._video_id]),
+        ):
+            raise OSError(0, "the file changed after it was indexed; start again, and it is indexed anew")
+
+    def _open(self) -> None:
+        self._container = self._opener(self._path)
+        self._stream = only_stream(self._container, int(self._index.columns.stream[self._video_id]))
+        self._opened += 1
+        self._next_frame: int | None = 0  # what the next packet, or picture, continues from; None: nothing
+        self._began = 0  # frame index of the start from which it is counted
+        if self._index.codec(self._video_id) == "h264" and "420" not in self._index.pixel_format(self._video_id):
+            # FFmpeg works around bugs of old x264 by the version in the first packet. In 4:4:4 every picture depends
+            # on it, so a decoder that begins elsewhere gives garbage.
+            self._decode(next(self._container.demux(self._stream), None))
+            self._next_frame = None
+
+    def _reopen(self) -> None:
+        self._container.close()
+        self._open()
+
+    def _decode(self, packet: Packet | None) -> list[VideoFrame]:
+        try:
+            return self._stream.decode(packet)
+        except (OSError, ValueError) as error:  # what av.error.FFmpegError derives from
+            self.cause = getattr(error, "strerror", None) or str(error)
+            return []
+
+    # Pictures by their pts.
+
+    def _by_pts(self, read: GopRead) -> Iterator[tuple[int, VideoFrame]]:
+        wanted = {int(self._pts[frame]): frame for frame in read.frame_indices}
+        for packets in self._approaches(read):
+            yield from self._feed(packets, wanted)
+            if not wanted:
+                return
+
+    def _approaches(self, read: GopRead) -> Iterator[Iterable[Packet]]:
+        """Yield the ways to the wanted pictures, the cheapest first: each is the packets to feed from there on."""
+        if self._can_go_on(read):
+            yield self._container.demux(self._stream)
+        starts = self._index.starts(self._video_id)
+        row = next(row for row, start in enumerate(starts) if start.frame == read.start)
+        ways = [self._seek_to(starts[row])]
+        if ways[0] is not None:
+            yield ways[0]
+        for back in (1, 4):
+            if back <= row:
+                ways.append(self._seek_before(starts[row - back], starts[row]))
+                if ways[-1] is not None:
+                    yield ways[-1]
+        if all(way is None for way in ways):  # not for damage, which decoding a whole file again would not mend
+            self._reopen()
+            yield self._container.demux(self._stream)
+
+    def _can_go_on(self, read: GopRead) -> bool:
+        """Tell whether decoding may continue where the last read ended: within this GOP, or right before it."""
+        return self._next_frame is not None and read.start <= self._next_frame <= read.frame_indices[0]
+
+    def _seek_to(self, start: Start) -> Iterable[Packet] | None:
+        """Return the packets from the start's keyframe on, or None where seeking overshoots it."""
+        for packet, rest in self._packets_at(start.target):
+            if packet.pts == start.target:
+                return chain([packet], rest)
+            if packet.is_keyframe and packet.pts is not None and packet.pts > start.target:
+                return None
+        return None
+
+    def _seek_before(self, earlier: Start, start: Start) -> Iterable[Packet] | None:
+        """Return the packets from any keyframe before the start's on, or None where seeking overshoots that."""
+        for packet, rest in self._packets_at(earlier.target):
+            if packet.is_keyframe:
+                return chain([packet], rest) if packet.pts is not None and packet.pts < start.target else None
+        return None
+
+    def _packets_at(self, target: int) -> Iterator[tuple[Packet, Iterator[Packet]]]:
+        self._next_frame = None
+        try:
+            seek(self._container, self._stream, Seek.TIME, target)
+        except OSError as error:
+            self.cause = error.strerror or str(error)
+            return
+        packets = self._container.demux(self._stream)
+        yield from ((packet, packets) for packet in packets)
+
+    def _feed(self, packets: Iterable[Packet], wanted: dict[int, int]) -> Iterator[tuple[int, VideoFrame]]:
+        """Feed packets until all wanted ones are in, and yield what comes out; then drain what was held back."""
+        self._next_frame = None  # unknown until this went well
+        owed, last = set(wanted), None
+        for packet in packets:
+            if not packet.size:
+                break
+            if self._skips:
+                self._stream.codec_context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+            yield from _pick(self._decode(packet), wanted)
+            owed.discard(packet.pts)
+            last = packet.pts if last is None else max(last, packet.pts)
+            if not owed:
+                break
+        if wanted:
+            yield from _pick(self._decode(None), wanted)
+        elif last is not None:
+            self._next_frame = int(np.searchsorted(self._pts, last, side="right"))
+
+    # Pictures by counting.
+
+    def _by_count(self, read: GopRead) -> Iterator[tuple[int, VideoFrame]]:
+        wanted = set(read.frame_indices)
+        packets = None
+        if self._can_go_on(read) and self._began in (0, read.start):
+            packets = self._container.demux(self._stream)
+        else:
+            packets = self._go_to(self._index.find_start(self._video_id, read.start))
+        yield from self._count(packets, wanted)
+        if wanted and self._began != 0:
+            yield from self._count(self._from_beginning(), wanted)
+
+    def _go_to(self, start: Start) -> Iterable[Packet]:
+        """Return the packets from a start on, or from the beginning of the file where seeking lands elsewhere."""
+        for again in (False, True):
+            if start.how is Seek.BEGINNING:
+                break
+            if again:  # what the container learned of itself while it was read may lead seeking elsewhere
+                self._reopen()
+            try:
+                seek(self._container, self._stream, start.how, start.target)
+            except OSError:
+                continue
+            packets = self._container.demux(self._stream)
+            first = next(packets, None)
+            if first is not None and zlib.crc32(bytes(first)) == start.check:
+                self._began, self._next_frame = start.frame, start.frame - start.drop
+                return chain([first], packets)
+        return self._from_beginning()
+
+    def _from_beginning(self) -> Iterable[Packet]:
+        self._reopen()
+        self._next_frame = 0
+        return self._container.demux(self._stream)
+
+    def _count(self, packets: Iterable[Packet], wanted: set[int]) -> Iterator[tuple[int, VideoFrame]]:
+        """Feed packets, the empty one at the end that drains the decoder too, until all wanted pictures are out."""
+        frame, self._next_frame = self._next_frame, None
+        assert frame is not None
+        for packet in packets:
+            for picture in self._decode(packet):
+                if frame in wanted and frame >= self._began:
+                    wanted.discard(frame)
+                    yield frame, picture
+                frame += 1
+            if not wanted:
+                self._next_frame = frame if packet.size else None
+                return
+
+
+def _pick(pictures: Iterable[VideoFrame], wanted: dict[int, int]) -> Iterator[tuple[int, VideoFrame]]:
+    for picture in pictures:
+        frame_index = wanted.pop(picture.pts, None) if picture.pts is not None else None
+        if frame_index is not None:
+            yield frame_index, picture

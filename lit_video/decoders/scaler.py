@@ -1,0 +1,90 @@
+"""Stored picture -> frame on the CPU: cropped, scaled, turned and converted to RGB by FFmpeg's own filters."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import torch
+from av.filter import Graph
+from jaxtyping import UInt8
+from torch import Tensor
+
+from lit_video.decoders.geometry import fit_picture
+from lit_video.picture import plane_rows, right_angle
+
+if TYPE_CHECKING:
+    from av.filter.context import FilterContext
+    from av.video.frame import VideoFrame
+
+# FFmpeg's numbers of colour matrices (AVColorSpace) and the names by which swscale knows them. 0 is RGB, and 2 is
+# "not tagged". Matrices that swscale lacks (YCgCo, ICtCp, …) are taken as not tagged, as the ffmpeg program does.
+MATRIX_NAMES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+UNTAGGED = {"bt601": 5, "bt709": 1}
+FULL_RANGE = 2
+
+# Two files rarely differ in more than size; a stream that changes at every picture must not pile graphs up.
+MAX_GRAPHS = 8
+
+TURNS = {0: [], 1: [("transpose", "dir=cclock")], 2: [("hflip", ""), ("vflip", "")], 3: [("transpose", "dir=clock")]}
+
+# Planes of FFmpeg's format gbrp, in the order red, green, blue.
+RGB_PLANES = (2, 0, 1)
+
+
+class Scaler:
+    """Writes pictures into frames, with one filter graph for each kind of picture that comes along.
+
+    Args:
+        size: Height and width of a frame, in pixels.
+        fit: As in `geometry`.
+        interpolation: As in `geometry`.
+        untagged: The colour matrix of pictures that do not say.
+    """
+
+    def __init__(self, size: tuple[int, int], fit: str, interpolation: str, untagged: str) -> None:
+        self._size, self._fit, self._interpolation, self._untagged = size, fit, interpolation, untagged
+        self._graphs: OrderedDict[tuple, tuple[Graph, FilterContext, FilterContext]] = OrderedDict()
+
+    def write(self, picture: VideoFrame, out: UInt8[Tensor, "3 height width"]) -> None:
+        """Scale, turn and convert one picture into `out`."""
+        _, source, sink = self._graph(picture)
+        source.push(picture)
+        frame = sink.pull()
+        assert frame is not None
+        for channel, plane in enumerate(RGB_PLANES):
+            out[channel].copy_(torch.from_numpy(plane_rows(frame, plane)))
+
+    def _graph(self, picture: VideoFrame) -> tuple[Graph, FilterContext, FilterContext]:
+        rotation, matrix = right_angle(picture.rotation), int(picture.colorspace)
+        key = picture.width, picture.height, picture.format.name, matrix, int(picture.color_range), rotation
+        if key not in self._graphs:
+            self._graphs[key] = self._build(*key)
+            if len(self._graphs) > MAX_GRAPHS:
+                self._graphs.popitem(last=False)
+        self._graphs.move_to_end(key)
+        return self._graphs[key]
+
+    def _build(
+        self, width: int, height: int, pixel_format: str, matrix: int, color_range: int, rotation: int
+    ) -> tuple[Graph, FilterContext, FilterContext]:
+        g = fit_picture((height, width), rotation, self._size, self._fit)
+        # Explicit, since the defaults differ between swscale's interfaces: full chroma and exact rounding keep within
+        # one level of arithmetic in floating point.
+        scale = f"{g.width}:{g.height}:flags={self._interpolation}+accurate_rnd+full_chroma_int:out_range=pc"
+        if matrix != 0:
+            name = MATRIX_NAMES.get(matrix, self._untagged)
+            full = color_range == FULL_RANGE or pixel_format.startswith("yuvj")
+            scale += f":in_color_matrix={name}:in_range={'pc' if full else 'tv'}"
+        graph = Graph()
+        graph.threads = 1
+        source = graph.add(
+            "buffer", f"video_size={width}x{height}:pix_fmt={pixel_format}:time_base=1/1:colorspace={matrix}"
+            f":range={color_range}"
+        )
+        sink = graph.add("buffersink")
+        crop = ("crop", f"{g.box_width}:{g.box_height}:{g.left}:{g.top}")
+        steps = [crop, ("scale", scale), ("format", "gbrp"), *TURNS[g.quarter_turns]]
+        graph.link_nodes(source, *(graph.add(name, arguments or None) for name, arguments in steps), sink)
+        graph.configure()
+        return graph, source, sink
