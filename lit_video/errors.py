@@ -1,12 +1,16 @@
 """Errors about the user's data: what is wrong, where, and what to do next.
 
 Wrong arguments raise `ValueError` or `TypeError` as everywhere in Python; a `LitVideoError` means that the arguments
-were fine and the files, the disk or the machine were not. `one_sentence` is what a program prints of either.
+were fine and the files, the disk or the machine were not. `told_in_a_sentence` is how a program ends on either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
@@ -48,18 +52,33 @@ class DeviceError(LitVideoError):
     """A GPU, a driver or a library that a decoder needs is not there."""
 
 
-def one_sentence(error: BaseException) -> str:
-    """Return the message of the user's mistake behind `error`, without the layers that passed it on.
+@contextlib.contextmanager
+def told_in_a_sentence() -> Iterator[None]:
+    """End the program with the message of a user's mistake, and without a traceback.
 
-    >>> try:
-    ...     try:
-    ...         raise ValueError("batch_size must be at least 1, got 0")
-    ...     except ValueError as cause:
-    ...         raise RuntimeError("Error in call to target") from cause
-    ... except RuntimeError as error:
-    ...     one_sentence(error)
-    'batch_size must be at least 1, got 0'
+    A mistake is a `LitVideoError`, or an argument that lit_video itself refused. Anything else is a bug, and is raised
+    as it came. HYDRA_FULL_ERROR=1 in the environment shows where a mistake was noticed.
     """
+    try:
+        yield
+    except Exception as error:
+        cause = _cause(error)
+        if os.environ.get("HYDRA_FULL_ERROR") == "1" or not _is_mistake(cause):
+            raise
+        print(f"\n{cause}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what is behind `error`, without the layers that passed it on."""
     while error.__cause__ is not None and not isinstance(error, LitVideoError):
         error = error.__cause__
-    return str(error) or type(error).__name__
+    return error
+
+
+def _is_mistake(error: BaseException) -> bool:
+    if isinstance(error, LitVideoError):
+        return True
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    ours = bool(last) and Path(last[0].filename).is_relative_to(Path(__file__).parent)
+    return isinstance(error, ValueError | TypeError) and ours

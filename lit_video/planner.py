@@ -47,6 +47,54 @@ class GopRead:
         return self.frame_indices[-1] - self.start + 1
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How the memory for frames is divided.
+
+    Attributes:
+        slots: F, frames held and in flight at most.
+        admission: A, positions ahead of the next batch of which the reads may be under way.
+        held: H, frames kept for positions further ahead at most.
+        lookahead: W, positions that a read looks ahead.
+    """
+
+    slots: int
+    admission: int
+    held: int
+    lookahead: int
+
+
+def divide(
+    num_slots: int, batch_size: int, num_positions: int, num_frames: int, num_gops: int, lookahead: int | None
+) -> Budget:
+    """Divide `num_slots` slots between reads under way and frames that wait, and choose the look-ahead.
+
+    If all frames fit, the look-ahead is the whole epoch and every frame is decoded once; else as far as the memory
+    lasts. Slots that could never be filled are not asked for.
+
+    Args:
+        num_slots: What the memory holds.
+        batch_size: Of this rank.
+        num_positions: Of this rank's epoch.
+        num_frames: Of the data set.
+        num_gops: Of the data set.
+        lookahead: The user's choice, or None.
+
+    Raises:
+        ValueError: Fewer slots than a batch and one frame besides.
+    """
+    if num_slots <= batch_size:
+        raise ValueError(f"num_slots must be above the batch size, {batch_size}, got {num_slots}")
+    # At least a batch, or the batch that is waited for could not all be under way.
+    admission = max(batch_size, min(4 * batch_size, num_slots // 2))
+    held = num_slots - admission
+    if lookahead is None:
+        lookahead = num_positions if num_frames <= held else default_lookahead(held, num_gops)
+    lookahead = max(1, min(lookahead, num_positions))
+    slots = min(num_slots, admission + min(lookahead, num_frames), max(1, num_positions))
+    return Budget(slots, admission, held, lookahead)
+
+
 def default_lookahead(num_held: int, num_gops: int) -> int:
     """Return the look-ahead W, in positions, that holds `num_held` frames on average.
 
@@ -130,7 +178,9 @@ class Plan(Iterator[GopRead]):
             frame_ids = np.asarray(self._order[self._fetched : self._fetched + BLOCK])
             video_ids, frame_indices = self._index.locate(frame_ids)
             gops = (self._index.offset[video_ids] + self._index.start_of(frame_ids)).tolist()
-            for position, (gop, frame_index) in enumerate(zip(gops, frame_indices.tolist(), strict=True), self._fetched):
+            for position, (gop, frame_index) in enumerate(
+                zip(gops, frame_indices.tolist(), strict=True), self._fetched
+            ):
                 self._wanted[gop].append((position, frame_index))
             self._gop_of.extend(gops)
             self._fetched += len(gops)

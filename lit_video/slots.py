@@ -52,3 +52,7 @@ class SlotPool:
     def free(self, slots: Iterable[int]) -> None:
         """Give slots back."""
         self._free.extend(slots)
+
+    def free_all(self) -> None:
+        """Give all slots back. Nobody may still write into any."""
+        self._free = list(range(len(self) - 1, -1, -1))

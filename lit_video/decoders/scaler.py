@@ -79,8 +79,8 @@ class Scaler:
         graph = Graph()
         graph.threads = 1
         source = graph.add(
-            "buffer", f"video_size={width}x{height}:pix_fmt={pixel_format}:time_base=1/1:colorspace={matrix}"
-            f":range={color_range}"
+            "buffer",
+            f"video_size={width}x{height}:pix_fmt={pixel_format}:time_base=1/1:colorspace={matrix}:range={color_range}",
         )
         sink = graph.add("buffersink")
         crop = ("crop", f"{g.box_width}:{g.box_height}:{g.left}:{g.top}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 
 @runtime_checkable
@@ -32,4 +32,8 @@ class Sampler(Protocol):
 
     def order(self, epoch: int) -> Order:
         """Return the order of one epoch."""
+        ...
+
+    def weights(self, frame_ids: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+        """Return the factor of each frame's loss that makes the expected gradient unbiased (F39); 1 where it is."""
         ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64, UInt64
 
-from lit_video.rng import rng
+from lit_video.rng import mix, rng
 
 # Longer epochs are permuted by arithmetic: an array would take more than 128 MiB.
 LARGEST_ARRAY = 2**24
@@ -43,15 +43,8 @@ class KeyedPermutation:
         half, mask = np.uint64(half_bits), np.uint64(2**half_bits - 1)
         left, right = values >> half, values & mask
         for key in self.keys:
-            left, right = right, left ^ (_mix(right ^ np.uint64(key)) & mask)
+            left, right = right, left ^ (mix(right ^ np.uint64(key)) & mask)
         return left << half | right
-
-
-def _mix(values: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
-    """Return the finaliser of SplitMix64 (G. Steele et al., 2014): every bit of the input moves every bit of it."""
-    values = (values ^ values >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ values >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    return values ^ values >> np.uint64(31)
 
 
 def permutation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from lit_video.index import VideoIndex
 
@@ -38,3 +38,7 @@ class SequentialSampler:
     def order(self, epoch: int) -> Ascending:
         """Return 0, 1, 2, … up to the number of frames."""
         return Ascending(self.index.num_frames)
+
+    def weights(self, frame_ids: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+        """Return 1 for each frame: nothing is to be corrected."""
+        return np.ones(len(frame_ids))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from lit_video.index import VideoIndex
 from lit_video.rng import rng
@@ -70,3 +70,7 @@ class UniformSampler:
         if self.replacement:
             return IndependentDraws(n, length, self.seed, epoch)
         return permutation(n, self.seed, "uniform", epoch, length)
+
+    def weights(self, frame_ids: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+        """Return 1 for each frame: nothing is to be corrected."""
+        return np.ones(len(frame_ids))

@@ -39,7 +39,7 @@ typedef struct {                       // CUVIDEOFORMAT
     int chroma;
     unsigned bit_rate;
     int aspect_ratio[2];
-    uint8_t full_range;                // bits 0-2: video_format, bit 3: full range
+    uint8_t signal_type;               // bits 0-2: video_format (5: unspecified), bit 3: full range
     uint8_t primaries, transfer, matrix;
     unsigned header_size;
 } VideoFormat;

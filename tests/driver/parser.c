@@ -41,14 +41,14 @@ static void skip_ue(Bits *bits, int count) { while (count-- > 0) ue(bits); }
 // ---- Sequence headers.
 
 static void read_colour(Bits *bits, VideoFormat *format) {  // the head of the VUI, the same in H.264 and HEVC
-    format->full_range = 5;
+    format->signal_type = 5;
     format->primaries = format->transfer = format->matrix = 2;  // unspecified
     if (!u(bits, 1)) return;
     if (u(bits, 1) && u(bits, 8) == 255) skip(bits, 32);  // aspect ratio
     if (u(bits, 1)) skip(bits, 1);                        // overscan
     if (!u(bits, 1)) return;
-    format->full_range = u(bits, 3);
-    format->full_range |= u(bits, 1) << 3;
+    format->signal_type = u(bits, 3);
+    format->signal_type |= u(bits, 1) << 3;
     if (!u(bits, 1)) return;
     format->primaries = u(bits, 8);
     format->transfer = u(bits, 8);

@@ -1,0 +1,140 @@
+"""Puts frames back in order: reads go out in order of first need, come back in any, and leave as batches.
+
+A read is submitted if and only if its first position lies less than `admission` positions ahead of the next batch. So
+frames held and in flight always fit the pool, and the read that the next batch waits for has always been submitted:
+there is no deadlock, in whatever order reads end. (A plain bounded queue deadlocks when it is full of later frames.)
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from lit_video.planner import GopRead, Plan
+from lit_video.slots import SlotPool
+from lit_video.workers import Job, Workers, join
+
+
+class Assembly:
+    """Turns a plan into the images of successive batches.
+
+    Args:
+        plan: The reads.
+        pool: At least as many slots as the plan's budget needs.
+        workers: They decode.
+        admission: Positions ahead of the next batch of which the reads may be under way.
+    """
+
+    def __init__(self, plan: Plan, pool: SlotPool, workers: Workers, admission: int) -> None:
+        self._plan, self._pool, self._workers, self._admission = plan, pool, workers, admission
+        self._next_read = next(plan, None)
+        self._cursor = 0  # first position of the next batch
+        self._jobs: dict[int, Job] = {}  # under way, by number
+        self._num_submitted = 0
+        self._slot_of: dict[int, int] = {}  # decoded positions
+        self._uses: dict[int, int] = {}  # positions that a slot still has to fill
+
+    def images(self, sizes: Iterator[int] | Sequence[int]) -> Iterator[UInt8[Tensor, "batch 3 height width"]]:
+        """Yield the images of batches of these sizes, which cover the plan's positions from the first on.
+
+        Raises:
+            Exception: What a decoder raised; DecodeError where a frame could not be had.
+        """
+        for size in sizes:
+            positions = range(self._cursor, self._cursor + size)
+            self._admit()
+            while not all(position in self._slot_of for position in positions):
+                if not self._collect():
+                    return
+            yield self._take(positions)
+
+    def _admit(self) -> None:
+        while self._next_read is not None and self._next_read.first_position < self._cursor + self._admission:
+            self._submit(self._next_read)
+            self._next_read = next(self._plan, None)
+
+    def _submit(self, read: GopRead) -> None:
+        slots = self._pool.reserve(len(read.frame_indices))
+        self._uses.update(zip(slots, map(len, read.positions), strict=True))
+        job = Job(self._num_submitted, read, slots)
+        self._num_submitted += 1
+        self._jobs[job.number] = job
+        self._workers.submit(job)
+
+    def _collect(self) -> bool:
+        """Wait for one job; tell whether there was one, for once the workers are stopped there is none."""
+        done = self._workers.wait()
+        if done is None:
+            return False
+        if done.error is not None:
+            raise done.error
+        job = self._jobs.pop(done.number)
+        for slot, positions in zip(job.slots, job.read.positions, strict=True):
+            self._slot_of.update(dict.fromkeys(positions, slot))
+        return True
+
+    def _take(self, positions: range) -> UInt8[Tensor, "batch 3 height width"]:
+        slots = [self._slot_of.pop(position) for position in positions]
+        index = torch.tensor(slots, device=self._pool.frames.device)
+        images = self._pool.frames.index_select(0, index)
+        for slot in slots:
+            self._uses[slot] -= 1
+            if not self._uses[slot]:
+                del self._uses[slot]
+                self._pool.free([slot])
+        self._cursor = positions.stop
+        return images
+
+
+class Background:
+    """Runs an iterator on a thread of its own, at most `ahead` items ahead of who takes them.
+
+    Args:
+        items: What is run there, closed there too.
+        ahead: Items that wait at most.
+    """
+
+    def __init__(self, items: Callable[[], Iterator], ahead: int = 2) -> None:
+        self._items = items
+        self._room = threading.Semaphore(ahead)
+        self._ready: queue.SimpleQueue = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lit_video-assemble", daemon=True)
+        self._thread.start()
+
+    def take(self) -> object | None:
+        """Return the next item, or None after the last.
+
+        Raises:
+            Exception: What the iterator raised.
+        """
+        item, error = self._ready.get()
+        self._room.release()
+        if error is not None:
+            raise error
+        return item
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """Make no further item, and tell whether the thread ended within the time."""
+        self._stopped.set()
+        self._room.release()
+        return join([self._thread], timeout_seconds)
+
+    def _run(self) -> None:
+        last = None, None
+        try:
+            self._room.acquire()
+            for item in self._items():
+                self._ready.put((item, None))
+                del item  # a batch that was taken belongs to whoever took it
+                self._room.acquire()
+                if self._stopped.is_set():
+                    break
+        except BaseException as error:
+            last = None, error
+        self._ready.put(last)

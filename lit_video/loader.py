@@ -1,0 +1,381 @@
+"""VideoLoader: one rank's epochs as batches, and where in them one is."""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_video.assembly import Assembly, Background
+from lit_video.decoders.base import Decoder
+from lit_video.decoders.geometry import check_choice, parse_size
+from lit_video.index import VideoIndex
+from lit_video.planner import Budget, Plan, divide, plan
+from lit_video.resume import Place, check_place, order_digest
+from lit_video.samplers.base import Sampler
+from lit_video.sharding import SHARDS, RankOrder
+from lit_video.slots import SlotPool
+from lit_video.workers import ThreadWorkers
+
+Batch = dict[str, Tensor]
+Weigh = Callable[[np.ndarray], np.ndarray]
+MakeDecoder = Callable[[VideoIndex, tuple[int, int]], Decoder]
+
+# A stopped thread ends after the read that it is at; one that takes longer is left to end alone.
+PATIENCE_SECONDS = 2.0
+
+
+@dataclass
+class Counts:
+    """What a loader did since it was made. Times are of `time.perf_counter`."""
+
+    images: int = 0
+    batches: int = 0
+    reads: int = 0
+    delivered_frames: int = 0
+    decoded_frames: int = 0
+    peak_held_frames: int = 0
+    skipped_frames: int = 0
+    wait_seconds: float = 0.0
+    first_request: float | None = None
+    first_batch: float | None = None
+
+
+class VideoLoader:
+    """The batches of one epoch after another, for one rank. Not a `DataLoader`, which Lightning would take apart.
+
+    A batch is a dict: `image` uint8 [B, 3, H, W] on the decoder's device; `video_id`, `frame_index` and `position`
+    int64 [B]; `pts_seconds` float64 [B]; `weight` float32 [B]; and `label` int64 [B] where the data set has labels.
+    `position` is the place in the epoch's order, the same for every number of ranks, workers and threads.
+
+    Args:
+        index: The videos.
+        sampler: Says which frame comes at which position.
+        decoder: Factory `(index, size) -> Decoder`.
+        size: Of the frames, `[height, width]` in pixels; an int is a square.
+        batch_size: Of this rank.
+        threads: That decode; `auto`: one for each core that this process may use.
+        lookahead_bytes: Memory for decoded frames that wait.
+        lookahead: Positions that a read looks ahead; by default as far as the memory lasts.
+        drop_last: Leave out the last batch where it is short.
+        seed: The run's seed, which the sampler was made with.
+        rank: This one, from 0.
+        world_size: Number of ranks.
+        shard: How positions are dealt to ranks: `gop` or `slot`.
+
+    Attributes:
+        counts: What was done so far.
+
+    Raises:
+        ValueError: An argument out of range.
+    """
+
+    def __init__(
+        self,
+        index: VideoIndex,
+        sampler: Sampler,
+        decoder: MakeDecoder,
+        size: int | Sequence[int] = 224,
+        batch_size: int = 128,
+        threads: int | str = "auto",
+        lookahead_bytes: int = 2**30,
+        lookahead: int | None = None,
+        drop_last: bool = False,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        shard: str = "gop",
+    ) -> None:
+        check_arguments(size, batch_size, threads, lookahead_bytes, lookahead, drop_last, shard)
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank must be in [0, {world_size}), got {rank}")
+        self.index, self.sampler, self.seed = index, sampler, seed
+        self.batch_size, self.drop_last, self.shard = batch_size, drop_last, shard
+        self.rank, self.world_size = rank, world_size
+        self.size = parse_size(size)
+        self.threads = count_threads(threads)
+        self.counts = Counts()
+        self._make_decoder = decoder
+        self._lookahead_bytes, self._lookahead = lookahead_bytes, lookahead
+        self._decoders: list[Decoder] = []
+        self._pool: SlotPool | None = None
+        self._run: _Run | None = None
+        self._place = Place(0, 0)
+        self._under_way = False  # a batch was handed out since the place was set
+
+    @cached_property
+    def budget(self) -> Budget:
+        """How the memory is divided.
+
+        Raises:
+            ValueError: It does not hold a batch.
+        """
+        num_slots = self._lookahead_bytes // (3 * self.size[0] * self.size[1])
+        num_positions, num_gops = len(self._order(Place(0, 0))), len(self.index.keyframes) - 1
+        return divide(num_slots, self.batch_size, num_positions, self.index.num_frames, num_gops, self._lookahead)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the frames of a batch are."""
+        return self._decoder(0).device
+
+    # Batches.
+
+    def __len__(self) -> int:
+        """Return the number of batches of a whole epoch."""
+        return len(self._order(Place(self._place.epoch, 0)).batch_sizes)
+
+    def __iter__(self) -> BatchIterator:
+        """Return an iterator over what is left of this epoch; nothing starts before its first batch is asked for.
+
+        The epoch advances after its last batch, and when an iterator is begun while an earlier one was under way.
+        """
+        return BatchIterator(self)
+
+    def close(self) -> None:
+        """End all threads and close all files. The loader can be iterated again."""
+        self._stop()
+        while self._decoders:
+            self._decoders.pop().close()
+        self._pool = None
+
+    # Where one is.
+
+    def state_dict(self) -> dict[str, int | str]:
+        """Return what resuming needs: the place after the last batch that was handed out."""
+        return self.state_at(self._place.epoch, self._place.position)
+
+    def state_at(self, epoch: int, position: int) -> dict[str, int | str]:
+        """Return the state of a run that has processed `position` positions of an epoch, all ranks together."""
+        digest = order_digest(self.index, self.sampler.order(epoch))
+        return {
+            "seed": self.seed,
+            "epoch": epoch,
+            "position": position,
+            "order_digest": digest,
+            "num_frames": self.index.num_frames,
+        }
+
+    def load_state_dict(self, state: dict[str, int | str]) -> None:
+        """Go to where `state` was taken. Batch size, look-ahead, threads and number of ranks may be others.
+
+        Raises:
+            ResumeError: Its data, seed or sampler are not this loader's, and it lies within an epoch.
+        """
+        self.go_to(self.check_state(state))
+
+    def check_state(self, state: dict[str, int | str]) -> Place:
+        """Return the place that `state` names.
+
+        Raises:
+            ResumeError: As `load_state_dict`.
+        """
+        return check_place(state, self.seed, self.index, self.sampler)
+
+    def go_to(self, place: Place) -> None:
+        """Have the next iterator begin at `place`."""
+        self._stop()
+        self._place, self._under_way = place, False
+
+    # How it is done.
+
+    def _order(self, place: Place) -> RankOrder:
+        return RankOrder(
+            self.sampler.order(place.epoch),
+            self.index,
+            self.batch_size,
+            self.rank,
+            self.world_size,
+            place.position,
+            self.drop_last,
+            self.shard,
+            (self.seed, place.epoch),
+        )
+
+    def _start(self) -> _Run:
+        if self._under_way:
+            self._place, self._under_way = Place(self._place.epoch + 1, 0), False
+        self._stop()
+        order, budget = self._order(self._place), self.budget
+        if self._pool is None:
+            self._pool = SlotPool(budget.slots, self.size, self.device)
+        reads = plan(order, self.index, budget.lookahead, budget.held)
+        workers = ThreadWorkers([self._decoder(number) for number in range(self.threads)], self._pool.frames)
+        self._run = _Run(order, reads, self._pool, workers, budget.admission, self.sampler.weights)
+        return self._run
+
+    def _decoder(self, number: int) -> Decoder:
+        while len(self._decoders) <= number:
+            self._decoders.append(self._make_decoder(self.index, self.size))
+        return self._decoders[number]
+
+    def _stop(self) -> None:
+        run, self._run = self._run, None
+        if run is None:
+            return
+        if run.stop():
+            assert self._pool is not None
+            self._pool.free_all()
+        else:  # a read that still goes on writes into these slots, with this decoder
+            self._pool, self._decoders = None, []
+
+    def _take(self, run: _Run) -> Batch | None:
+        """Return the run's next batch, and keep count."""
+        if run is not self._run:
+            raise RuntimeError("this iterator was ended: another one of the same loader was begun, or it was closed")
+        began = time.perf_counter()
+        batch = run.take()
+        ended = time.perf_counter()
+        counts = self.counts
+        counts.wait_seconds += ended - began
+        counts.first_request = counts.first_request or began
+        counts.first_batch = counts.first_batch or ended
+        if batch is not None:
+            self._count(run, len(batch["image"]))
+        return batch
+
+    def _count(self, run: _Run, size: int) -> None:
+        counts, costs = self.counts, run.new_costs()
+        counts.images += size
+        counts.batches += 1
+        counts.reads += costs.reads
+        counts.delivered_frames += costs.delivered_frames
+        counts.decoded_frames += costs.decoded_frames
+        counts.peak_held_frames = max(counts.peak_held_frames, run.pool.peak_held)
+        self._place = Place(self._place.epoch, self._place.position + size * self.world_size)
+        self._under_way = True
+        run.batches_left -= 1
+        if not run.batches_left:
+            self._place, self._under_way = Place(self._place.epoch + 1, 0), False
+
+
+class Costs(NamedTuple):
+    """What reads cost."""
+
+    reads: int
+    delivered_frames: int
+    decoded_frames: int
+
+
+class _Run:
+    """One epoch under way: what its threads know, and nothing of who iterates."""
+
+    def __init__(
+        self, order: RankOrder, reads: Plan, pool: SlotPool, workers: ThreadWorkers, admission: int, weigh: Weigh
+    ) -> None:
+        self.pool = pool
+        self.batches_left = len(order.batch_sizes)
+        self._plan, self._workers = reads, workers
+        self._counted = Costs(0, 0, 0)
+        self._background = Background(lambda: _batches(order, Assembly(reads, pool, workers, admission), weigh))
+
+    def take(self) -> Batch | None:
+        """Return the next batch, or None after the last."""
+        return self._background.take()
+
+    def new_costs(self) -> Costs:
+        """Return what was planned since this was last asked."""
+        now = Costs(self._plan.num_reads, self._plan.delivered_frames, self._plan.decoded_frames)
+        new, self._counted = Costs(*(a - b for a, b in zip(now, self._counted, strict=True))), now
+        return new
+
+    def stop(self) -> bool:
+        """End all threads, and tell whether they did in time."""
+        ended = self._workers.stop(PATIENCE_SECONDS)
+        return self._background.stop(PATIENCE_SECONDS) and ended
+
+
+class BatchIterator(Iterator[Batch]):
+    """What is left of an epoch. Threads start at the first batch, and end with the iterator."""
+
+    def __init__(self, loader: VideoLoader) -> None:
+        self._loader = loader
+        self._run: _Run | None = None
+
+    def __next__(self) -> Batch:
+        if self._run is None:
+            self._run = self._loader._start()
+            # Threads know the run but not this iterator: when nobody holds it any more, they end.
+            self._end = weakref.finalize(self, self._run.stop)
+        try:
+            batch = self._loader._take(self._run) if self._run.batches_left else None
+        except BaseException:
+            self._end()
+            raise
+        if batch is None or not self._run.batches_left:
+            self._end()
+        if batch is None:
+            raise StopIteration
+        return batch
+
+
+def _batches(order: RankOrder, assembly: Assembly, weigh: Weigh) -> Iterator[Batch]:
+    begin = 0
+    for images in assembly.images(order.batch_sizes):
+        places = slice(begin, begin + len(images))
+        begin = places.stop
+        yield {"image": images, **_describe(order, places, weigh)}
+
+
+def _describe(order: RankOrder, places: slice, weigh: Weigh) -> Batch:
+    """Return all of a batch but its images."""
+    index, frame_ids = order.index, order[places]
+    video_ids, frame_indices = index.locate(frame_ids)
+    batch = {
+        "video_id": torch.from_numpy(video_ids),
+        "frame_index": torch.from_numpy(frame_indices),
+        "pts_seconds": torch.from_numpy(index.pts_seconds(frame_ids)),
+        "position": torch.from_numpy(order.positions(places)),
+        "weight": torch.from_numpy(weigh(frame_ids)).float(),
+    }
+    if index.label is not None:
+        batch["label"] = torch.from_numpy(index.label[video_ids])
+    return batch
+
+
+def check_arguments(
+    size: int | Sequence[int],
+    batch_size: int,
+    threads: int | str,
+    lookahead_bytes: int,
+    lookahead: int | None,
+    drop_last: bool,
+    shard: str,
+) -> None:
+    """Check what can be checked of a loader's arguments before there is an index.
+
+    Raises:
+        ValueError: One is out of range.
+    """
+    height, width = parse_size(size)
+    count_threads(threads)
+    check_choice("shard", shard, SHARDS)
+    for name, value in (("batch_size", batch_size), ("lookahead", 1 if lookahead is None else lookahead)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value!r}")
+    if not isinstance(lookahead_bytes, int) or lookahead_bytes < 3 * height * width * (batch_size + 1):
+        raise ValueError(
+            f"lookahead_bytes must hold more than a batch of {batch_size} frames of {height}x{width}, which is"
+            f" {3 * height * width * (batch_size + 1)} bytes, got {lookahead_bytes}"
+        )
+
+
+def count_threads(threads: int | str) -> int:
+    """Return the number of decoding threads that `threads` means.
+
+    Raises:
+        ValueError: Neither `auto` nor a number from 1 on.
+    """
+    if threads == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not isinstance(threads, int) or threads < 1:
+        raise ValueError(f"threads must be 'auto' or at least 1, got {threads!r}")
+    return threads

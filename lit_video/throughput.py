@@ -1,0 +1,189 @@
+"""The measurement: what a run delivered, how fast, at what cost, and on which machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import av
+import psutil
+import torch
+from lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.table import Table
+
+from lit_video.datamodule import VideoDataModule
+from lit_video.loader import VideoLoader
+
+
+class Throughput(Callback):
+    """Measures a training run and writes `throughput.json`.
+
+    The clock runs from the first request for a batch to the end of the last step, the model's work included; building
+    the index is apart. Every rank measures, rank 0 adds up and writes.
+
+    Args:
+        folder: Where `throughput.json` goes.
+        describe: What else to write: the names of the parts that were chosen.
+
+    Attributes:
+        report: What was written, on every rank; empty before the end.
+    """
+
+    def __init__(self, folder: str | Path, describe: Mapping[str, Any]) -> None:
+        self.folder, self.describe = Path(folder), dict(describe)
+        self.report: dict[str, Any] = {}
+        self._ended = 0.0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the time."""
+        self._ended = time.perf_counter()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the report."""
+        datamodule = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(datamodule, VideoDataModule)
+        assert datamodule.loader is not None
+        if pl_module.device.type == "cuda":  # the last step may still be under way
+            torch.cuda.synchronize(pl_module.device)
+            self._ended = time.perf_counter()
+        mine = measure(datamodule.loader, self._ended)
+        self.report = total(gather(mine)) | self._facts(trainer, datamodule)
+        if trainer.is_global_zero:
+            write_report(self.folder, self.report)
+
+    def _facts(self, trainer: Trainer, datamodule: VideoDataModule) -> dict[str, Any]:
+        loader = datamodule.loader
+        assert loader is not None
+        index = loader.index
+        return {
+            "batch_size": loader.batch_size,
+            "lookahead": loader.budget.lookahead,
+            **self.describe,
+            "device": str(loader.device),
+            "num_workers": 0,
+            "threads": loader.threads,
+            "epochs": trainer.current_epoch,
+            "index": {
+                "videos": index.num_videos,
+                "frames": index.num_frames,
+                "seconds": round(index.seconds, 3),
+                "cached": index.num_cached,
+            },
+            "skipped_files": [{"path": file.path, "reason": file.reason} for file in index.skipped],
+            "machine": machine(),
+        }
+
+
+SUMMED = ("images", "batches", "delivered_frames", "decoded_frames", "reads", "skipped_frames", "slots")
+
+
+def measure(loader: VideoLoader, ended: float) -> dict[str, Any]:
+    """Return what one rank's loader did until `ended`, a time of `time.perf_counter`."""
+    counts = loader.counts
+    began = counts.first_request if counts.first_request is not None else ended
+    return {
+        "images": counts.images,
+        "seconds": max(0.0, ended - began),
+        "batches": counts.batches,
+        "time_to_first_batch_s": (counts.first_batch or began) - began,
+        "wait_seconds": counts.wait_seconds,
+        "delivered_frames": counts.delivered_frames,
+        "decoded_frames": counts.decoded_frames,
+        "reads": counts.reads,
+        "peak_held_frames": counts.peak_held_frames,
+        "slots": loader.budget.slots,
+        "skipped_frames": counts.skipped_frames,
+        "bytes_host_to_device": None,
+        "bytes_device_to_host": None,
+    }
+
+
+def gather(mine: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the measurements of all ranks, on every rank."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [mine]
+    found: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(found, mine)
+    return found
+
+
+def total(ranks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the ranks' sum: counts added, times and peaks of the slowest and fullest rank."""
+    report = {key: sum(rank[key] for rank in ranks) if key in SUMMED else _most(ranks, key) for key in ranks[0]}
+    report["images_per_s"] = report["images"] / report["seconds"] if report["seconds"] else 0.0
+    report["decode_amplification"] = report["decoded_frames"] / max(1, report["delivered_frames"])
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in report.items()}
+
+
+def _most(ranks: list[dict[str, Any]], key: str) -> Any:
+    values = [rank[key] for rank in ranks if rank[key] is not None]
+    return max(values) if values else None
+
+
+def machine() -> dict[str, Any]:
+    """Return what the measurement ran on."""
+    gpu = torch.cuda.get_device_properties(0) if torch.cuda.is_available() else None
+    return {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "ram_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpu": gpu.name if gpu else None,
+        "gpu_ram_gib": round(gpu.total_memory / 2**30, 1) if gpu else None,
+        "python": platform.python_version(),
+        **{package: importlib.metadata.version(package) for package in ("torch", "av", "lightning")},
+        "ffmpeg": av.ffmpeg_version_info,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def write_report(folder: Path, report: Mapping[str, Any]) -> Path:
+    """Write `throughput.json` into `folder`, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    new, path = folder / "throughput.json.part", folder / "throughput.json"
+    new.write_text(json.dumps(report, indent=2) + "\n")
+    return new.replace(path)
+
+
+def print_report(report: Mapping[str, Any]) -> None:
+    """Print the figures that people look for."""
+    table = Table(title="Throughput", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, text in _lines(report):
+        table.add_row(name, text)
+    Console().print(table)
+
+
+def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
+    index, machine = r["index"], r["machine"]
+    reused = "all reused" if index["cached"] == index["videos"] else f"{index['cached']} reused"
+    skipped = r["skipped_files"]
+    return [
+        ("images/s", f"{r['images_per_s']:.1f}"),
+        ("images", f"{r['images']} in {r['seconds']:.2f} s, {r['batches']} batches of {r['batch_size']}"),
+        ("first batch", f"after {r['time_to_first_batch_s']:.2f} s; waited {r['wait_seconds']:.2f} s in all"),
+        ("decoded", f"{r['decoded_frames']} frames in {r['reads']} reads: {r['decode_amplification']:.2f} a frame"),
+        ("memory", f"{r['peak_held_frames']} of {r['slots']} slots; look-ahead {r['lookahead']} positions"),
+        ("parts", f"{r['sampler']}, {r['decoder']} on {r['device']}, {r['threads']} threads, {r['transform']}"),
+        ("model", "run" if r["run_model"] else "not run"),
+        ("index", f"{index['videos']} videos, {index['frames']} frames, {index['seconds']:.2f} s, {reused}"),
+        *[("skipped", f"{file['path']}: {file['reason']}") for file in skipped[:10]],
+        *([("skipped", f"and {len(skipped) - 10} files more")] if len(skipped) > 10 else []),
+        ("machine", f"{machine['cpu']}, {machine['cores']} cores, {machine['gpu'] or 'no GPU'}"),
+    ]

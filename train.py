@@ -1,0 +1,38 @@
+"""Measure loading, or train: `python train.py sampler=uniform data.root=FOLDER run_model=true`."""
+
+from __future__ import annotations
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from lightning import Trainer
+from omegaconf import DictConfig
+
+from lit_video.datamodule import VideoDataModule
+from lit_video.errors import told_in_a_sentence
+from lit_video.models import NoModel
+from lit_video.throughput import Throughput, print_report
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(cfg: DictConfig) -> None:
+    """Compose, instantiate, run."""
+    with told_in_a_sentence():
+        run(cfg)
+
+
+def run(cfg: DictConfig) -> None:
+    """Train on the data, and write `throughput.json` into Hydra's folder of this run."""
+    datamodule: VideoDataModule = instantiate(cfg.data)
+    model = instantiate(cfg.model) if cfg.run_model else NoModel()
+    choices = HydraConfig.get().runtime.choices
+    describe = {group: choices[group] for group in ("sampler", "decoder", "transform")}
+    throughput = Throughput(HydraConfig.get().runtime.output_dir, describe | {"run_model": cfg.run_model})
+    trainer: Trainer = instantiate(cfg.trainer, callbacks=[throughput])
+    trainer.fit(model, datamodule, ckpt_path=cfg.ckpt_path)
+    if trainer.is_global_zero:
+        print_report(throughput.report)
+
+
+if __name__ == "__main__":
+    main()
