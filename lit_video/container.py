@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
+from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Discard, Disposition
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.packet import Packet
-    from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 
 def open_video(path: Path | str, **options: Any) -> InputContainer:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
+from av.video.frame import VideoFrame
 
 
 def right_angle(degrees: float) -> int:

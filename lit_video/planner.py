@@ -216,9 +216,10 @@ class Plan(Iterator[GopRead]):
         """Shorten the first look-ahead of a GOP at random.
 
         All GOPs are new at the start of an epoch; they would fill the memory together and then run out together. One
-        that is wanted whole is left alone: it does not come again, so it cannot fall into step.
+        that is wanted whole is left alone: it does not come again, so it cannot fall into step. Likewise where the
+        whole epoch is in sight.
         """
-        if gop in self._touched:
+        if gop in self._touched or self._lookahead >= len(self._order):
             return kept
         self._touched.add(gop)
         end = self._position + max(1, math.ceil(self._lookahead * self._stagger.random()))

@@ -21,7 +21,7 @@ VIDEO_BITS, FRAME_BITS, CHECK_BITS = 12, 18, 4
 CLOSED_GOP = {
     "libx264": {"sc_threshold": "0", "preset": "ultrafast", "crf": "18"},
     "libx265": {"preset": "ultrafast", "crf": "18"},
-    "libsvtav1": {"preset": "12", "crf": "20"},
+    "libsvtav1": {"preset": "8", "crf": "10"},
     "libvpx": {"deadline": "realtime", "cpu-used": "8", "b": "1M"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "b": "1M", "row-mt": "0"},
 }
@@ -60,7 +60,9 @@ def write_stamped(
         container_options: For the muxer.
     """
     with av.open(str(path), "w", options=dict(container_options or {})) as container:
-        stream = container.add_stream(codec, rate=fps, options=_encoder_options(codec, gop, b_frames) | dict(options or {}))
+        stream = container.add_stream(
+            codec, rate=fps, options=_encoder_options(codec, gop, b_frames) | dict(options or {})
+        )
         stream.height, stream.width = size
         stream.pix_fmt = pixel_format
         stream.gop_size, stream.max_b_frames = gop, b_frames
@@ -106,7 +108,9 @@ def read_stamp(image: UInt8[Tensor, "3 height width"] | UInt8[np.ndarray, "3 hei
     array = np.asarray(image.cpu() if isinstance(image, Tensor) else image).astype(np.float64)
     gray = array.mean(axis=0)
     box = gray[_gray_box(array)]
-    values = np.array([[_middle(cell) for cell in np.array_split(row, CELLS, axis=1)] for row in np.array_split(box, CELLS)])
+    values = np.array(
+        [[_middle(cell) for cell in np.array_split(row, CELLS, axis=1)] for row in np.array_split(box, CELLS)]
+    )
     white, black = values.flat[0], values.flat[1]
     if white - black < 64:
         raise ValueError("there is no stamp to be read in this image")
@@ -120,7 +124,9 @@ def read_stamp(image: UInt8[Tensor, "3 height width"] | UInt8[np.ndarray, "3 hei
 def _encoder_options(codec: str, gop: int, b_frames: int) -> dict[str, str]:
     options = {"g": str(gop), "keyint_min": str(gop), **CLOSED_GOP.get(codec, {})}
     if codec == "libx265":
-        parameters = f"keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:bframes={b_frames}:pools=none:frame-threads=1"
+        parameters = (
+            f"keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:bframes={b_frames}:pools=none:frame-threads=1"
+        )
         options["x265-params"] = f"{parameters}:log-level=none"
     return options
 
@@ -152,5 +158,7 @@ def _gray_box(array: np.ndarray) -> tuple[slice, slice]:
 
 def _middle(cell: np.ndarray) -> float:
     height, width = cell.shape
-    inner = cell[height // 3 : max(height // 3 + 1, height - height // 3), width // 3 : max(width // 3 + 1, width - width // 3)]
+    inner = cell[
+        height // 3 : max(height // 3 + 1, height - height // 3), width // 3 : max(width // 3 + 1, width - width // 3)
+    ]
     return float(inner.mean())

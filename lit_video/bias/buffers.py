@@ -107,7 +107,8 @@ def replay_uses(r: float, max_uses: int) -> Floats:
         ValueError: `r` is not above 0.
     """
     never = real("r", r, low=np.nextafter(0, 1)) / (1 + r)
-    return never * (1 - never) ** np.arange(whole("max_uses", max_uses, low=0) + 1)
+    uses = np.arange(whole("max_uses", max_uses, low=0) + 1, dtype=np.float64)
+    return never * (1 - never) ** uses
 
 
 def deff_replay(r: float) -> float:

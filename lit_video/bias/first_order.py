@@ -22,8 +22,8 @@ def tv(q: ArrayLike) -> float:
     Raises:
         ValueError: `q` is not a probability law.
 
-    >>> tv([0.5, 0.5, 0.0])
-    0.3333333333333333
+    >>> round(tv([0.5, 0.5, 0.0]), 3)
+    0.333
     """
     q = law("q", q)
     return float(0.5 * np.abs(q - 1 / q.size).sum())

@@ -73,8 +73,9 @@ def _mean_gap(x: Floats) -> Floats:
 def planner_sliding(gop_lengths: ArrayLike, W: int) -> PlannerCost:
     """On a miss decode the GOP up to its last frame wanted in the next `W` slots, and keep those. F48 of docs/bias.md.
 
-    Poisson approximation, within 2 percent for W << N and 5 percent at N / 4; exact means of one epoch for `W` of N or
-    more. GOPs of different lengths count by their frames.
+    Poisson approximation: decoded frames and opens within 2 or 3 percent for W << N, 5 percent at N / 4; frames held
+    are too many by up to 1 / L where few are. Exact means of one epoch for `W` of N or more. GOPs of different lengths
+    count by their frames.
 
     Args:
         gop_lengths: Frames of every GOP, [GOPs].

@@ -68,8 +68,8 @@ def fit_picture(stored: tuple[int, int], rotation: int, size: tuple[int, int], f
     height, width = size if rotation % 180 == 0 else size[::-1]
     box_height, box_width = stored
     if fit == "crop":
-        box_height = min(box_height, max(1, round(box_width * height / width)))
-        box_width = min(box_width, max(1, round(box_height * width / height)))
+        box_height = min(box_height, max(2, round(box_width * height / width)))
+        box_width = min(box_width, max(2, round(box_height * width / height)))
     return Geometry(
         left=(stored[1] - box_width) // 2 // 2 * 2,
         top=(stored[0] - box_height) // 2 // 2 * 2,

@@ -12,20 +12,17 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING
 
 import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
 
 from lit_video.container import Seek, only_stream, open_video, seek
 from lit_video.errors import DecodeError
 from lit_video.index import VideoIndex
 from lit_video.index.truth import Start
 from lit_video.planner import GopRead
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.packet import Packet
-    from av.video.frame import VideoFrame
 
 Opener = Callable[[str], "InputContainer"]
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
 
 import torch
 from av.filter import Graph
+from av.filter.context import FilterContext
+from av.video.frame import VideoFrame
 from jaxtyping import UInt8
 from torch import Tensor
 
 from lit_video.decoders.geometry import fit_picture
 from lit_video.picture import plane_rows, right_angle
-
-if TYPE_CHECKING:
-    from av.filter.context import FilterContext
-    from av.video.frame import VideoFrame
 
 # FFmpeg's numbers of colour matrices (AVColorSpace) and the names by which swscale knows them. 0 is RGB, and 2 is
 # "not tagged". Matrices that swscale lacks (YCgCo, ICtCp, …) are taken as not tagged, as the ffmpeg program does.

@@ -12,21 +12,18 @@ import stat
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from jaxtyping import Int64
 
 from lit_video.container import Seek, choose_stream, decode, only_stream, open_video
 from lit_video.index.bitstream import is_clean_start, is_shown
 from lit_video.index.truth import Start, decode_sequentially, find_starts
 from lit_video.picture import right_angle
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.packet import Packet
-    from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 
 # Codecs whose decoders give one picture, with the packet's pts, for each packet that is_shown() lets pass.
 ONE_PICTURE_PER_PACKET = frozenset({"h264", "hevc", "av1", "vp8", "vp9", "mjpeg", "prores", "ffv1", "png", "dnxhd"})

@@ -142,7 +142,7 @@ class VideoIndex:
         return int(self.columns.offset[-1])
 
     @property
-    def offset(self) -> Int64[np.ndarray, " videos+1"]:
+    def offset(self) -> Int64[np.ndarray, " videos_and_end"]:
         """Frame id of each video's first frame, and N."""
         return self.columns.offset
 
@@ -195,7 +195,7 @@ class VideoIndex:
         return self.columns.pts[np.asarray(frame_ids)] * numerator / denominator
 
     @property
-    def keyframes(self) -> Int64[np.ndarray, " keyframes+1"]:
+    def keyframes(self) -> Int64[np.ndarray, " gops_and_end"]:
         """Frame ids from which decoding can begin, ascending, and N: GOP i is `[keyframes[i], keyframes[i + 1])`."""
         c = self.columns
         video_ids = np.repeat(np.arange(self.num_videos), np.diff(c.start_offset))

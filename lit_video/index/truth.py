@@ -13,14 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from av.container import InputContainer
+from av.packet import Packet
 
 from lit_video.container import Seek, decode, only_stream, open_video, seek
 from lit_video.picture import checksum
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.packet import Packet
 
 # Pictures that a decoder may give before it has recovered; more, and the keyframe is not worth having.
 MAX_DROPPED = 32

@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 
 from lit_video.bias import CorrelationModel, best_k, eff_rate, eff_rates, h, planner_sliding
 
-FIRST, SECOND, THIRD = CorrelationModel(0.02, 0.6, 0.90), CorrelationModel(0.1, 0.6, 0.97), CorrelationModel(0.3, 0.5, 0.97)
+FIRST, SECOND, THIRD = (
+    CorrelationModel(0.02, 0.6, 0.90),
+    CorrelationModel(0.1, 0.6, 0.97),
+    CorrelationModel(0.3, 0.5, 0.97),
+)
 COSTS = st.floats(0, 300)
 
 

@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 
 from lit_video.bias import CorrelationModel, fit_R, h, h_ar1, h_curve, h_model, line_correlation, rho_in
 
-FIRST, SECOND, THIRD = CorrelationModel(0.02, 0.6, 0.90), CorrelationModel(0.1, 0.6, 0.97), CorrelationModel(0.3, 0.5, 0.97)
+FIRST, SECOND, THIRD = (
+    CorrelationModel(0.02, 0.6, 0.90),
+    CorrelationModel(0.1, 0.6, 0.97),
+    CorrelationModel(0.3, 0.5, 0.97),
+)
 
 
 @given(st.lists(st.floats(-0.5, 1), max_size=30))

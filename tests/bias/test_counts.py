@@ -94,7 +94,7 @@ def counts_of_windows(rng, N, k, draws, repetitions):
     """Inclusion counts of so many circular windows of one circle, [repetitions, N]."""
     starts = rng.integers(N, size=(repetitions, draws))
     at_start = np.stack([np.bincount(row, minlength=N) for row in starts])
-    return sum(np.roll(at_start, j, axis=1) for j in range(k))
+    return np.sum([np.roll(at_start, j, axis=1) for j in range(k)], axis=0)
 
 
 def test_size_of_the_count_test_for_windows():

@@ -242,18 +242,24 @@ def test_same_seed_on_every_rank_wastes_all_but_one():
     [
         pytest.param(lambda: deff_wor(5, 6), r"b must be in \[1, 5\], got 6", id="batch over epoch"),
         pytest.param(lambda: deff_wor(1, 1), r"N must be at least 2, got 1", id="one frame"),
-        pytest.param(lambda: deff_cluster(np.ones(4), 4, 6), r"multiple of the 4 frames .* got 6", id="part of a chunk"),
+        pytest.param(
+            lambda: deff_cluster(np.ones(4), 4, 6), r"multiple of the 4 frames .* got 6", id="part of a chunk"
+        ),
         pytest.param(lambda: deff_cluster(np.ones(4), 4, 4, m=5), r"m must be in \[1, 4\], got 5", id="m over k"),
         pytest.param(lambda: deff_cluster(np.ones(4), 4, 12, N=8), r"b / m must be in \[1, 2\], got 3", id="too many"),
         pytest.param(lambda: deff_cluster(np.ones(3), 4, 4), r"R must hold at least 4 lags", id="R too short"),
         pytest.param(lambda: deff_corgi(np.ones(4), 4, 2, 9), r"b must be in \[1, 8\], got 9", id="batch over fill"),
-        pytest.param(lambda: deff_corgi(np.ones(4), 4, 3, 9, N=8), r"k·P must be in \[1, 8\], got 12", id="fill over N"),
+        pytest.param(
+            lambda: deff_corgi(np.ones(4), 4, 3, 9, N=8), r"k·P must be in \[1, 8\], got 12", id="fill over N"
+        ),
         pytest.param(lambda: deff_from_slots([1.0, 0.5], 3), r"r must hold at least 3 lags", id="r too short"),
         pytest.param(lambda: deff_momentum(np.ones(9), 4, 0.9), r"r must hold at least 264 lags", id="r for momentum"),
         pytest.param(lambda: deff_momentum(np.ones(9), 4, 1), r"beta must be in \[0, 1\], got 1", id="no forgetting"),
         pytest.param(lambda: deff_pairs(np.eye(2), [[1.0], [2.0]], 2), r"sum to b² = 4, got 2", id="pair counts"),
         pytest.param(lambda: deff_pairs(np.eye(3), [[1.0], [2.0]], 2), r"got \(3, 3\) and \(2, 1\)", id="shapes"),
-        pytest.param(lambda: deff_pairs(np.ones((2, 2)), [[1.0], [1.0]], 2), r"gradients must differ", id="no variance"),
+        pytest.param(
+            lambda: deff_pairs(np.ones((2, 2)), [[1.0], [1.0]], 2), r"gradients must differ", id="no variance"
+        ),
         pytest.param(lambda: worker_deff(4, 3, 2, 0.1), r"n_w must be in \[1, 2\], got 3", id="idle worker"),
     ],
 )

@@ -92,7 +92,8 @@ def slide(gops, W, epochs, rng):
 @pytest.mark.parametrize(("gops", "W"), [([12] * 500, 300), ([30] * 200, 600), ([60] * 100, 60), ([40, 10] * 100, 500)])
 def test_sliding_look_ahead_simulated(gops, W):
     measured, cost = slide(gops, W, 6, np.random.default_rng(0)), planner_sliding(gops, W)
-    # The formula is good to 2 % here (W up to N / 10); the simulation's sd over seeds is 0.5 %. A fixed seed.
+    # The formula is off by up to 1.8 % (decoded), 2.4 % (opens) and 4.3 % (held) here; the simulation's sd is 0.3 %,
+    # 0.3 % and 0.7 %. More than 2 sd are left everywhere, which one seed in 100 exceeds.
     assert cost.decoded == pytest.approx(measured.decoded, rel=0.04)
     assert cost.opens == pytest.approx(measured.opens, rel=0.04)
     assert cost.held == pytest.approx(measured.held, rel=0.06)
@@ -105,8 +106,8 @@ def test_looking_ahead_over_a_whole_epoch_simulated():
     assert cost.decoded == 1
     assert cost.opens == 80 / 600
     assert {(m.decoded, m.opens) for m in measured} == {(1.0, 80 / 600)}
-    # The sd of the mean over 20 epochs is 1 %, and 4 of them fail once in 16,000.
-    assert cost.held == pytest.approx(np.mean([m.held for m in measured]), rel=0.04)
+    # The sd of the mean over 20 epochs is 0.5 %, and 4 of them fail once in 16,000.
+    assert cost.held == pytest.approx(np.mean([m.held for m in measured]), rel=0.02)
 
 
 @given(GOPS, st.integers(1, 60))

@@ -45,7 +45,11 @@ def test_the_planner_wins_where_noise_limits_training(L, model):
     assert result.parameters == {"lookahead": 8192}
     assert result.deff["long"] == 1
     planner, runs, gops = result.candidates
-    values = {12: 0.140, 60: 0.093}[L], {12: (0.107, 0.095), 60: (0.059, 0.035)}[L], {12: (0.127, 0.089), 60: (0.083, 0.033)}[L]
+    values = (
+        {12: 0.140, 60: 0.093}[L],
+        {12: (0.107, 0.095), 60: (0.059, 0.035)}[L],
+        {12: (0.127, 0.089), 60: (0.083, 0.033)}[L],
+    )
     assert planner.effective_rate == pytest.approx(values[0], abs=6e-4)
     assert runs.effective_rate == pytest.approx(values[1][model is LONG], abs=6e-4)
     assert gops.effective_rate == pytest.approx(values[2][model is LONG], abs=6e-4)
@@ -81,7 +85,9 @@ def test_gops_of_unequal_length_count_by_their_frames():
     assert gops.seconds_per_frame == pytest.approx(1 + 5 / 6)
 
 
-@given(st.floats(0, 50), st.floats(0.1, 5), st.integers(1, 80), st.integers(0, 3000), st.floats(0, 1e5) | st.just(math.inf))
+@given(
+    st.floats(0, 50), st.floats(0.1, 5), st.integers(1, 80), st.integers(0, 3000), st.floats(0, 1e5) | st.just(math.inf)
+)
 @settings(deadline=None, max_examples=60)
 def test_planner_against_runs_is_decided_by_f49(seek, decode, L, memory_frames, noise_scale):
     model = CorrelationModel(0.1, 0.5, 0.9)
@@ -100,7 +106,11 @@ def test_planner_against_runs_is_decided_by_f49(seek, decode, L, memory_frames, 
     if k > 1:  # the best run is one of two frames or more
         assert runs.k == k
         C_k = (a + decode * k) / k
-        sides = (C_p, h(R, k) * C_k) if math.isinf(noise_scale) else ((b + noise_scale) * C_p, (b + noise_scale * h(R, k)) * C_k)
+        sides = (
+            (C_p, h(R, k) * C_k)
+            if math.isinf(noise_scale)
+            else ((b + noise_scale) * C_p, (b + noise_scale * h(R, k)) * C_k)
+        )
         if abs(sides[0] / sides[1] - 1) > 1e-6:
             assert (planner.effective_rate > runs.effective_rate) == (sides[0] < sides[1])
     best = max(candidate.effective_rate for candidate in result.candidates)
@@ -125,7 +135,10 @@ def test_runs_are_no_longer_than_the_consumer_needs():
     assert runs.frames_per_second == 1 / 4
     assert few.parameters == {"k": 4, "whole_gops": False, "jitter": 1}
     # With two decoders, runs of two are enough.
-    assert recommend(conditions(noise_scale=0.0, memory_frames=0, consumer_rate=1 / 4, num_decoders=2)).parameters["k"] == 2
+    assert (
+        recommend(conditions(noise_scale=0.0, memory_frames=0, consumer_rate=1 / 4, num_decoders=2)).parameters["k"]
+        == 2
+    )
 
 
 def test_runs_longer_than_the_measured_correlation_are_not_considered():

@@ -1,4 +1,4 @@
-"""Streams of frames of a synthetic population, drawn as samplers draw them, against the formulas of their design effect.
+"""Streams of frames of a synthetic population, drawn as samplers draw them, against their design effects.
 
 The population is fixed: videos whose frames share a plateau and an AR(1), laid end to end in a circle.
 """
@@ -28,7 +28,9 @@ def gradients():
     steps, faded = rng.normal(size=(30, 200, 16)), np.zeros((30, 200, 16))
     for t in range(200):
         faded[:, t] = 0.9 * faded[:, t - 1] + np.sqrt(1 - 0.81) * steps[:, t]
-    mixed = np.sqrt(0.6) * faded + np.sqrt(0.1) * rng.normal(size=(30, 1, 16)) + np.sqrt(0.3) * rng.normal(size=steps.shape)
+    mixed = (
+        np.sqrt(0.6) * faded + np.sqrt(0.1) * rng.normal(size=(30, 1, 16)) + np.sqrt(0.3) * rng.normal(size=steps.shape)
+    )
     flat = mixed.reshape(-1, 16)
     return flat - flat.mean(axis=0)
 
@@ -145,7 +147,9 @@ def test_epochs_of_permuted_chunks_bring_the_variance_back_to_nothing(gradients)
     rng, starts = np.random.default_rng(5), np.arange(0, NUM_FRAMES, K)
     h_k = h(partition_correlation(gradients), K)
     for T in (B, NUM_FRAMES // 2, NUM_FRAMES - B):
-        sums = [gradients[(rng.permutation(starts)[: T // K, None] + np.arange(K)).ravel()].sum(axis=0) for _ in range(2000)]
+        sums = [
+            gradients[(rng.permutation(starts)[: T // K, None] + np.arange(K)).ravel()].sum(axis=0) for _ in range(2000)
+        ]
         measured = np.square(sums).sum(axis=1).mean() / (T * variance(gradients))
         # Relative sd 0.011 as above.
         assert measured == pytest.approx(h_k * (NUM_FRAMES - T) / (NUM_FRAMES - K), rel=0.05)

@@ -1,0 +1,116 @@
+"""Holds samplers and decoders to their promises: lit_video's own, and those that others write.
+
+::
+
+    from lit_video.testing import check_decoder, check_sampler
+
+    def test_my_sampler(index):
+        check_sampler(MySampler(index, seed=0), index)
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lit_video.decoders.base import Decoder
+from lit_video.errors import DecodeError
+from lit_video.index import VideoIndex
+from lit_video.planner import GopRead
+from lit_video.samplers.base import Sampler
+from lit_video.stamps import read_stamp, write_stamped
+
+__all__ = ["check_decoder", "check_sampler", "read_stamp", "write_stamped"]
+
+
+def check_sampler(sampler: Sampler, index: VideoIndex) -> None:
+    """Check what every sampler promises (`lit_video.samplers.base`), by looking at its orders.
+
+    Args:
+        sampler: One that was made for `index`.
+        index: Small: orders are looked at whole.
+
+    Raises:
+        AssertionError: A promise is broken; the message says which.
+    """
+    order = sampler.order(0)
+    whole = np.asarray(order[0 : len(order)])
+    assert whole.dtype == np.int64, f"order must give int64 frame ids, got {whole.dtype}"
+    assert len(whole) == len(order) > 0, "an order gives as many frame ids as it is long, at least one"
+    assert whole.min() >= 0, "frame ids begin at 0"
+    assert whole.max() < index.num_frames, f"frame ids end below {index.num_frames}, got {whole.max()}"
+    state = np.random.get_state()[1].copy()  # type: ignore[index]
+    assert np.array_equal(whole, sampler.order(0)[0 : len(order)]), "an order is a function of its epoch alone"
+    assert np.array_equal(state, np.random.get_state()[1]), "the global generator must not be used"  # type: ignore[index]
+    for begin, end in ((0, 1), (1, len(order)), (len(order) // 3, 2 * len(order) // 3), (len(order), len(order))):
+        assert np.array_equal(whole[begin:end], order[begin:end]), f"positions [{begin}, {end}) differ from the whole"
+    weights = sampler.weights(whole)
+    assert weights.shape == whole.shape, f"one weight for each frame id, got {weights.shape}"
+    assert (weights > 0).all(), "weights are above 0"
+
+
+def check_decoder(
+    make_decoder: Callable[[VideoIndex, tuple[int, int]], Decoder], codecs: Sequence[str] = ("libx264",)
+) -> None:
+    """Check what every decoder promises (`lit_video.decoders.base`), on videos that say in every picture which it is.
+
+    Args:
+        make_decoder: The factory.
+        codecs: FFmpeg's names of encoders; the decoder must be able to read each.
+
+    Raises:
+        AssertionError: A promise is broken; the message says which.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number, codec in enumerate(codecs):
+            for video_id, b_frames in ((2 * number, 0), (2 * number + 1, 2)):
+                path = folder / f"{video_id:03}.mp4"
+                write_stamped(path, 40, video_id, codec, gop=10, b_frames=b_frames, size=(192, 256))
+        index = VideoIndex.scan(folder, folder / "index", progress=False)
+        decoder = make_decoder(index, (64, 96))
+        try:
+            for video_id in range(index.num_videos):
+                _check_video(decoder, index, video_id)
+            _check_damage(make_decoder, folder)
+        finally:
+            decoder.close()
+        _check_video(decoder, index, 0)  # a closed decoder opens files again
+        decoder.close()
+
+
+# Wanted frames within one GOP of 10, and the GOP: alone, at both ends, in the middle, all, and again from further back.
+READS = ((0, (0,)), (3, (9,)), (1, (3, 4, 7)), (0, (0, 9)), (2, tuple(range(10))), (2, (9,)), (2, (1,)), (1, (8,)))
+
+
+def _check_video(decoder: Decoder, index: VideoIndex, video_id: int) -> None:
+    first = int(index.offset[video_id])
+    for gop, wanted in READS:
+        frames = tuple(10 * gop + frame for frame in wanted)
+        start = int(index.start_of(np.array([first + frames[0]]))[0])
+        assert start == 10 * gop, f"{index.path(video_id)}: keyframe expected at {10 * gop}, the index says {start}"
+        out = torch.zeros((len(frames), 3, 64, 96), dtype=torch.uint8, device=decoder.device)
+        decoder.decode(GopRead(video_id, start, frames, tuple((place,) for place in range(len(frames)))), list(out))
+        for frame, image in zip(frames, out, strict=True):
+            found = read_stamp(image)
+            assert found == (video_id, frame), f"asked for video and frame {(video_id, frame)}, got {found}"
+
+
+def _check_damage(make_decoder: Callable[[VideoIndex, tuple[int, int]], Decoder], folder: Path) -> None:
+    path = write_stamped(folder / "gone.mp4", 20, size=(192, 256))
+    index = VideoIndex.scan(path, folder / "index-gone", progress=False)
+    path.unlink()
+    decoder = make_decoder(index, (64, 96))
+    out = torch.zeros((1, 3, 64, 96), dtype=torch.uint8, device=decoder.device)
+    try:
+        decoder.decode(GopRead(0, 0, (0,), ((0,),)), list(out))
+        told = ""
+    except DecodeError as error:
+        told = str(error)
+    finally:
+        decoder.close()
+    assert str(path) in told, f"a file that is gone must raise DecodeError, which names it; told: {told!r}"

@@ -1,0 +1,54 @@
+"""What all tests share: shapes checked at run time, and a few small videos that say what they are."""
+
+import os
+
+# Before the package is imported: in the tests alone, shapes and types of arguments are checked as they are annotated.
+from jaxtyping import install_import_hook
+
+import tests.typechecker  # noqa: F401  jaxtyping looks it up by name
+
+install_import_hook("lit_video", "tests.typechecker.checked")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+from lit_video.index import VideoIndex  # noqa: E402
+from lit_video.stamps import write_stamped  # noqa: E402
+
+os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder is talkative
+
+settings.register_profile("lit_video", deadline=None, derandomize=True)
+settings.load_profile("lit_video")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """No test reads or writes the user's own cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
+def disturbed_generators():
+    """Nothing may depend on the global generators: each test finds them elsewhere."""
+    import random
+
+    import torch
+
+    for seed in (random.seed, np.random.seed, torch.manual_seed):
+        seed(int.from_bytes(os.urandom(3), "big"))
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory):
+    """Three stamped videos of unequal length, in ascending order of their ids; the second has B-frames."""
+    folder = tmp_path_factory.mktemp("videos")
+    for video_id, (num_frames, b_frames) in enumerate(((50, 0), (31, 2), (12, 0))):
+        write_stamped(folder / f"{video_id}.mp4", num_frames, video_id, gop=10, b_frames=b_frames)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def index(videos, tmp_path_factory):
+    """The index of `videos`: 93 frames in 11 GOPs."""
+    return VideoIndex.scan(videos, tmp_path_factory.mktemp("index"), progress=False)

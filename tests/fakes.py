@@ -1,0 +1,34 @@
+"""Indices of videos that do not exist."""
+
+from fractions import Fraction
+
+import numpy as np
+
+from lit_video.container import Seek
+from lit_video.index.scan import Entry
+from lit_video.index.table import VideoIndex, columns_of
+from lit_video.index.truth import Start
+
+
+def index_of(lengths, gop):
+    """Return the index of videos of these lengths, with keyframes every `gop` frames."""
+    entries = [
+        Entry(
+            stream=0,
+            time_base=Fraction(1, 30),
+            width=128,
+            height=96,
+            rotation=0,
+            aspect=1.0,
+            codec="h264",
+            pixel_format="yuv420p",
+            matrix=2,
+            range=0,
+            made="exact",
+            pts=np.arange(length, dtype=np.int64),
+            starts=[Start(frame, Seek.TIME, frame) for frame in range(0, length, gop)],
+        )
+        for length in lengths
+    ]
+    files = [(f"/nowhere/{number}.mp4", 1000 + number, number) for number in range(len(lengths))]
+    return VideoIndex(*columns_of(files, entries))
