@@ -227,19 +227,18 @@ class VideoLoader:
         else:  # a read that still goes on writes into these slots, with this decoder
             self._pool, self._decoders = None, []
 
-    def _take(self, run: _Run) -> Batch | None:
+    def _take(self, run: _Run) -> Batch:
         """Return the run's next batch, and keep count."""
-        if run is not self._run:
-            raise RuntimeError("this iterator was ended: another one of the same loader was begun, or it was closed")
         began = time.perf_counter()
-        batch = run.take()
+        batch = run.take() if run is self._run else None
         ended = time.perf_counter()
+        if batch is None:
+            raise RuntimeError("this iterator was ended: another one of the same loader was begun, or it was closed")
         counts = self.counts
         counts.wait_seconds += ended - began
         counts.first_request = counts.first_request or began
         counts.first_batch = counts.first_batch or ended
-        if batch is not None:
-            self._count(run, len(batch["image"]))
+        self._count(run, len(batch["image"]))
         return batch
 
     def _count(self, run: _Run, size: int) -> None:
@@ -278,7 +277,7 @@ class _Run:
         self._background = Background(lambda: _batches(order, Assembly(reads, pool, workers, admission), weigh))
 
     def take(self) -> Batch | None:
-        """Return the next batch, or None after the last."""
+        """Return the next batch, or None once the run was stopped."""
         return self._background.take()
 
     def new_costs(self) -> Costs:
@@ -306,14 +305,14 @@ class BatchIterator(Iterator[Batch]):
             # Threads know the run but not this iterator: when nobody holds it any more, they end.
             self._end = weakref.finalize(self, self._run.stop)
         try:
-            batch = self._loader._take(self._run) if self._run.batches_left else None
+            if not self._run.batches_left:
+                raise StopIteration
+            batch = self._loader._take(self._run)
         except BaseException:
             self._end()
             raise
-        if batch is None or not self._run.batches_left:
-            self._end()
-        if batch is None:
-            raise StopIteration
+        if not self._run.batches_left:
+            self._end()  # Lightning does not ask again after the last batch
         return batch
 
 

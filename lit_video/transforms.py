@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ class Draws:
         return uniforms(self.seed, stream, self.epoch, self.positions, count)
 
 
+@runtime_checkable
 class Transform(Protocol):
     """Whole batch in, whole batch out, on the device that it is on."""
 

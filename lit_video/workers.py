@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -33,6 +33,7 @@ class Done(NamedTuple):
     error: BaseException | None
 
 
+@runtime_checkable
 class Workers(Protocol):
     """What runs jobs."""
 

@@ -27,7 +27,7 @@ def is_clean_start(codec: str, packet: bytes, extradata: bytes | None) -> bool:
     return True
 
 
-def is_shown(codec: str, packet: bytes) -> bool:
+def is_shown(codec: str, packet: bytes | memoryview) -> bool:
     """Tell whether decoding this packet gives a picture to show."""
     if codec == "vp8":  # RFC 6386, section 9.1: bit 4 of the frame tag
         return bool(packet[0] >> 4 & 1)
