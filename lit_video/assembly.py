@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
 
 import torch
 from jaxtyping import UInt8
@@ -18,6 +19,8 @@ from torch import Tensor
 from lit_video.planner import GopRead, Plan
 from lit_video.slots import SlotPool
 from lit_video.workers import Job, Workers, join
+
+Item = TypeVar("Item")
 
 
 class Assembly:
@@ -91,7 +94,7 @@ class Assembly:
         return images
 
 
-class Background:
+class Background(Generic[Item]):
     """Runs an iterator on a thread of its own, at most `ahead` items ahead of who takes them.
 
     Args:
@@ -99,7 +102,7 @@ class Background:
         ahead: Items that wait at most.
     """
 
-    def __init__(self, items: Callable[[], Iterator], ahead: int = 2) -> None:
+    def __init__(self, items: Callable[[], Iterator[Item]], ahead: int = 2) -> None:
         self._items = items
         self._room = threading.Semaphore(ahead)
         self._ready: queue.SimpleQueue = queue.SimpleQueue()
@@ -107,7 +110,7 @@ class Background:
         self._thread = threading.Thread(target=self._run, name="lit_video-assemble", daemon=True)
         self._thread.start()
 
-    def take(self) -> object | None:
+    def take(self) -> Item | None:
         """Return the next item, or None after the last.
 
         Raises:

@@ -44,7 +44,7 @@ def choose_stream(container: InputContainer) -> VideoStream:
     if not decodable:
         raise LookupError("no decoder for its codec in this build of FFmpeg")
     best = container.streams.best("video")
-    return best if best in decodable else decodable[0]
+    return best if isinstance(best, VideoStream) and best in decodable else decodable[0]
 
 
 def only_stream(container: InputContainer, index: int) -> VideoStream:
@@ -52,6 +52,7 @@ def only_stream(container: InputContainer, index: int) -> VideoStream:
     for stream in container.streams:
         stream.discard = Discard.default if stream.index == index else Discard.all
     stream = container.streams[index]
+    assert isinstance(stream, VideoStream)
     stream.codec_context.thread_type = "NONE"
     stream.codec_context.thread_count = 1
     return stream

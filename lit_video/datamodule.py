@@ -148,7 +148,10 @@ class VideoDataModule(LightningDataModule):
         return Place(epoch, position + (processed - skipped) * self.loader.batch_size * self.loader.world_size)
 
     def _batches_processed(self) -> int:
-        return self.trainer.fit_loop.epoch_loop.batch_progress.current.processed if self.trainer else 0
+        if not self.trainer:
+            return 0
+        current = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        return current.processed  # pyright: ignore[reportAttributeAccessIssue]
 
     # The parts, for use by hand.
 

@@ -56,8 +56,8 @@ class DeviceError(LitVideoError):
 def told_in_a_sentence() -> Iterator[None]:
     """End the program with the message of a user's mistake, and without a traceback.
 
-    A mistake is a `LitVideoError`, or an argument that lit_video itself refused. Anything else is a bug, and is raised
-    as it came. HYDRA_FULL_ERROR=1 in the environment shows where a mistake was noticed.
+    A mistake is a `LitVideoError`, a file that is not there, or an argument that lit_video itself refused. Anything
+    else is a bug, and is raised as it came. HYDRA_FULL_ERROR=1 in the environment shows where a mistake was noticed.
     """
     try:
         yield
@@ -77,7 +77,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _is_mistake(error: BaseException) -> bool:
-    if isinstance(error, LitVideoError):
+    if isinstance(error, LitVideoError | FileNotFoundError):
         return True
     last = traceback.extract_tb(error.__traceback__)[-1:]
     ours = bool(last) and Path(last[0].filename).is_relative_to(Path(__file__).parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -20,7 +21,7 @@ def right_angle(degrees: float) -> int:
 
 def plane_rows(frame: VideoFrame, index: int) -> np.ndarray:
     """Return plane `index` of a picture in system memory: uint8 [height, bytes per row], padding cut off, no copy."""
-    plane = frame.planes[index]
+    plane: Any = frame.planes[index]  # a buffer, which its type does not say
     pixel_bytes = sum((c.bits + 7) // 8 for c in frame.format.components if c.plane == index)
     line_bytes = abs(plane.line_size)
     rows = np.frombuffer(plane, np.uint8, count=line_bytes * plane.height).reshape(plane.height, line_bytes)
@@ -31,5 +32,5 @@ def checksum(frame: VideoFrame) -> int:
     """Return a 32-bit checksum of every stored sample of a picture, before any conversion."""
     value = 0
     for index in range(max(c.plane for c in frame.format.components) + 1):
-        value = zlib.crc32(np.ascontiguousarray(plane_rows(frame, index)), value)
+        value = zlib.crc32(plane_rows(frame, index).tobytes(), value)
     return value

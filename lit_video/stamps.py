@@ -12,6 +12,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -63,6 +64,7 @@ def write_stamped(
         stream = container.add_stream(
             codec, rate=fps, options=_encoder_options(codec, gop, b_frames) | dict(options or {})
         )
+        assert isinstance(stream, VideoStream)
         stream.height, stream.width = size
         stream.pix_fmt = pixel_format
         stream.gop_size, stream.max_b_frames = gop, b_frames

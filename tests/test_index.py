@@ -159,7 +159,7 @@ class TestStore:
                 column.unlink()
             case "another version":
                 header.write_text(json.dumps(json.loads(header.read_text()) | {"version": 999}))
-        with pytest.raises(IndexStoreError, match="it will be made anew: rm -r|no index here"):
+        with pytest.raises(IndexStoreError, match=r"it will be made anew: rm -r|no index here"):
             VideoIndex.load(tmp_path)
         assert scan(videos, tmp_path).num_frames == 93
         assert len(scans) == 6
@@ -211,7 +211,11 @@ class TestFiles:
     def test_file_glob_and_list(self, videos):
         assert [p.name for p in find_files(videos / "1.mp4")] == ["1.mp4"]
         assert [p.name for p in find_files(str(videos / "[01].mp4"))] == ["0.mp4", "1.mp4"]
-        assert [p.name for p in find_files([str(videos / "2.mp4"), str(videos / "*.mp4")])] == ["2.mp4", "0.mp4", "1.mp4"]
+        assert [p.name for p in find_files([str(videos / "2.mp4"), str(videos / "*.mp4")])] == [
+            "2.mp4",
+            "0.mp4",
+            "1.mp4",
+        ]
 
     def test_names_with_glob_characters_are_files_first(self, videos, tmp_path):
         shutil.copy(videos / "0.mp4", tmp_path / "a[1].mp4")
@@ -265,7 +269,9 @@ class TestBadInput:
     def test_alone_it_ends_the_run_in_a_sentence(self, kind, videos, tmp_path):
         make, reason = BAD_FILES[kind]
         make(tmp_path / "bad.mp4", videos)
-        with pytest.raises(DataError, match=rf"(?is)none of the 1 files named holds a usable video.*bad\.mp4.*{reason}"):
+        with pytest.raises(
+            DataError, match=rf"(?is)none of the 1 files named holds a usable video.*bad\.mp4.*{reason}"
+        ):
             scan(tmp_path / "bad.mp4", tmp_path / "index")
 
     @pytest.mark.parametrize("kind", BAD_FILES)

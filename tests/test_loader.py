@@ -1,3 +1,4 @@
+import contextlib
 import gc
 import itertools
 import os
@@ -30,7 +31,11 @@ def loader_of(index, seed=0, sampler=UniformSampler, decoder=PyAVDecoder, **argu
 
 
 def ids(batches, index):
-    return [int(index.offset[v] + f) for batch in batches for v, f in zip(batch["video_id"], batch["frame_index"])]
+    return [
+        int(index.offset[video_id] + frame_index)
+        for batch in batches
+        for video_id, frame_index in zip(batch["video_id"], batch["frame_index"], strict=True)
+    ]
 
 
 class SlowDecoder:
@@ -106,7 +111,9 @@ class TestBatches:
 
     def test_reads_may_end_in_any_order(self):
         index = index_of([60] * 4, 6)
-        loader = loader_of(index, decoder=partial(SlowDecoder, random_seconds=0.01), threads=8, lookahead_bytes=40 * FRAME_BYTES)
+        loader = loader_of(
+            index, decoder=partial(SlowDecoder, random_seconds=0.01), threads=8, lookahead_bytes=40 * FRAME_BYTES
+        )
         for batch in loader:
             assert said(batch) == (batch["video_id"].tolist(), batch["frame_index"].tolist())
 
@@ -342,8 +349,12 @@ class TestEnds:
 
     def test_a_slow_read_does_not_hold_up_close(self):
         loader = loader_of(index_of([60], 6), decoder=partial(SlowDecoder, seconds=4.0), threads=2)
-        thread = threading.Thread(target=lambda: pytest.raises(RuntimeError, list, loader), daemon=True)
-        thread.start()
+
+        def consume():
+            with contextlib.suppress(RuntimeError):
+                list(loader)
+
+        threading.Thread(target=consume, daemon=True).start()
         time.sleep(0.2)
         began = time.monotonic()
         loader.close()
@@ -363,7 +374,9 @@ class TestEnds:
             "        print('batch', flush=True)\n"
         )
         process = subprocess.Popen(
-            [sys.executable, "-c", program, str(videos), str(videos / "index")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-c", program, str(videos), str(videos / "index")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         try:
             assert process.stdout.readline() == b"batch\n"
@@ -387,7 +400,10 @@ class TestEnds:
         ({"threads": 0}, "threads must be 'auto' or at least 1, got 0"),
         ({"threads": "many"}, "threads must be 'auto' or at least 1, got 'many'"),
         ({"shard": "video"}, "shard must be one of gop, slot, got 'video'"),
-        ({"lookahead_bytes": 16 * FRAME_BYTES}, "lookahead_bytes must hold more than a batch of 16 frames of 96x96, which is"),
+        (
+            {"lookahead_bytes": 16 * FRAME_BYTES},
+            "lookahead_bytes must hold more than a batch of 16 frames of 96x96, which is",
+        ),
         ({"rank": 1}, r"rank must be in \[0, 1\), got 1"),
     ],
 )

@@ -45,8 +45,14 @@ class TestUniform:
         for begin, end in ((0, 5), (DRAWS - 3, DRAWS + 3), (DRAWS, 2 * DRAWS), (2 * DRAWS + 1, 3 * DRAWS)):
             assert np.array_equal(order[begin:end], whole[begin:end])
 
-    @pytest.mark.parametrize(("arguments", "limit"), [({"num_samples": 0}, "1 to 50"), ({"num_samples": 51}, "1 to 50"),
-                                                      ({"num_samples": 0, "replacement": True}, "at least 1")])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("arguments", "limit"),
+        [
+            ({"num_samples": 0}, "1 to 50"),
+            ({"num_samples": 51}, "1 to 50"),
+            ({"num_samples": 0, "replacement": True}, "at least 1"),
+        ],
+    )
     def test_refuses(self, arguments, limit):
         with pytest.raises(ValueError, match=f"num_samples must be {limit}"):
             UniformSampler(index_of([50], 10), 0, **arguments)

@@ -73,9 +73,6 @@ def buffer_pair_lag(B: int, delta: int, max_lag: int) -> Floats:
     delta, stay = whole("delta", delta, low=0), 1 - 1 / B
     lag = np.arange(1, whole("max_lag", max_lag) + 1, dtype=np.float64)
     p = np.zeros(lag.size + 1)
-    if delta == 0:
-        p[1:] = stay ** (lag - 1) / B
-        return p
     shared = np.minimum(delta, lag)
     later_pick_came_later = stay ** np.abs(delta - lag) * (1 - stay ** (2 * shared)) / (1 - stay**2) / B**2
     p[1:] = stay ** (delta - 1 + lag) / B + later_pick_came_later

@@ -32,7 +32,7 @@ def price(deff: ArrayLike, b: int, noise_scale: float) -> Floats:
     deff, b = np.asarray(deff, dtype=np.float64), whole("b", b)
     noise_scale = real("noise_scale", noise_scale)
     noise_share = 1.0 if math.isinf(noise_scale) else noise_scale / (b + noise_scale)
-    return 1 + (deff - 1) * noise_share  # (b + noise_scale·deff) / (b + noise_scale)
+    return np.asarray(1 + (deff - 1) * noise_share)  # (b + noise_scale·deff) / (b + noise_scale)
 
 
 def eff_rates(a: float, c: float, R: ArrayLike, b: int = 1, noise_scale: float = math.inf) -> Floats:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +18,7 @@ from lit_video.bias.arguments import Floats, lengths_in_frames, real, vector, wh
 from lit_video.bias.chi_square import chi_square_tail
 
 
+@runtime_checkable
 class CountDesign(Protocol):
     """How the frames were drawn: all that the distribution of X² depends on."""
 

@@ -61,7 +61,7 @@ def deff_wor(N: int, b: int) -> float:
 
 def _rho_out(R: ArrayLike, k: int, N: int | None) -> float:
     """Return the mean correlation of frames of two different chunks; below 0, as all correlations sum to 0."""
-    return 0.0 if N is None else -h(R, k) / (whole("N", N, low=k + 1) - k)
+    return 0.0 if N is None else -h(R, k) / (N - k)
 
 
 def deff_cluster(R: ArrayLike, k: int, b: int, m: int | None = None, N: int | None = None) -> float:
@@ -76,14 +76,14 @@ def deff_cluster(R: ArrayLike, k: int, b: int, m: int | None = None, N: int | No
             equal chunks; one short chunk changes it by the order of k / N.
 
     Raises:
-        ValueError: A batch that is no whole number of chunks, or larger than all chunks together.
+        ValueError: A batch that is no whole number of chunks, or more chunks than there are.
     """
     k, b = whole("k", k), whole("b", b)
     m = whole("m", k if m is None else m, high=k)
     if b % m:
         raise ValueError(f"b must be a multiple of the {m} frames taken from a chunk, got {b}")
     if N is not None:
-        whole("b / m", b // m, high=-(-whole("N", N) // k))
+        whole("b / m", b // m, high=-(-whole("N", N, low=k) // k))
     # One chunk alone has no other to be compared with, and may hold all N frames.
     between = 0.0 if b == m else (b - m) * _rho_out(R, k, N)
     return 1 + (m - 1) * rho_in(R, k) + between

@@ -33,7 +33,7 @@ class PyAVDecoder:
     """
 
     device = torch.device("cpu")
-    start_method = None
+    start_method: str | None = None
 
     def __init__(
         self,

@@ -223,7 +223,8 @@ class OpenVideo:
                 self._stream.codec_context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
             yield from _pick(self._decode(packet), wanted)
             owed.discard(packet.pts)
-            last = packet.pts if last is None else max(last, packet.pts)
+            if packet.pts is not None:
+                last = packet.pts if last is None else max(last, packet.pts)
             if not owed:
                 break
         if wanted:

@@ -48,7 +48,7 @@ class Scaler:
         _, source, sink = self._graph(picture)
         source.push(picture)
         frame = sink.pull()
-        assert frame is not None
+        assert isinstance(frame, VideoFrame)
         for channel, plane in enumerate(RGB_PLANES):
             out[channel].copy_(torch.from_numpy(plane_rows(frame, plane)))
 

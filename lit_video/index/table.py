@@ -168,11 +168,11 @@ class VideoIndex:
 
     def codec(self, video_id: int) -> str:
         """Return FFmpeg's name of a video's codec."""
-        return self.names[self.columns.codec[video_id]]
+        return self.names[int(self.columns.codec[video_id])]
 
     def pixel_format(self, video_id: int) -> str:
         """Return FFmpeg's name of the pixel format that a video's decoder makes."""
-        return self.names[self.columns.pixel_format[video_id]]
+        return self.names[int(self.columns.pixel_format[video_id])]
 
     def made(self, video_id: int) -> str:
         """Return how a video's entry was made: `exact` from packets, or `decoded` once."""

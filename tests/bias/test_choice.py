@@ -47,6 +47,10 @@ def test_from_no_noise_to_nothing_but_noise(a, c, tail):
     np.testing.assert_allclose(eff_rates(a, c, R, 256, noise_scale=1e12), independent, rtol=1e-6)
 
 
+def test_decoding_and_seeks_may_cost_the_same():
+    assert eff_rate(2, 1, 1, [1.0, 0.0]) == pytest.approx(2 / 3)
+
+
 def test_without_noise_the_longest_run_is_best():
     assert best_k(16, 1, THIRD.R(300), b=256, noise_scale=0) == 300
 
@@ -151,6 +155,7 @@ def test_chunk_values_of_section_10_4(model, L, k, value, gop_value):
     ("call", "message"),
     [
         pytest.param(lambda: best_k(0, 0, [1.0]), r"a \+ c must be finite and above 0, got 0", id="free"),
+        pytest.param(lambda: best_k(math.inf, 1, [1.0]), r"must be finite and above 0, got inf", id="endless"),
         pytest.param(lambda: best_k(-1, 1, [1.0]), r"a must be in \[0, inf\], got -1", id="negative seek"),
         pytest.param(lambda: eff_rate(2, 1, 1, [1.0]), r"k must be in \[1, 1\], got 2", id="R too short"),
         pytest.param(lambda: eff_rates(1, 1, [1.0, -1.2]), r"positive variance, got h = -0\.2 for k = 2", id="R wrong"),

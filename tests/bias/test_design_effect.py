@@ -247,6 +247,7 @@ def test_same_seed_on_every_rank_wastes_all_but_one():
         ),
         pytest.param(lambda: deff_cluster(np.ones(4), 4, 4, m=5), r"m must be in \[1, 4\], got 5", id="m over k"),
         pytest.param(lambda: deff_cluster(np.ones(4), 4, 12, N=8), r"b / m must be in \[1, 2\], got 3", id="too many"),
+        pytest.param(lambda: deff_cluster(np.ones(4), 4, 4, N=3), r"N must be at least 4, got 3", id="chunk over N"),
         pytest.param(lambda: deff_cluster(np.ones(3), 4, 4), r"R must hold at least 4 lags", id="R too short"),
         pytest.param(lambda: deff_corgi(np.ones(4), 4, 2, 9), r"b must be in \[1, 8\], got 9", id="batch over fill"),
         pytest.param(

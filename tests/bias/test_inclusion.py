@@ -197,11 +197,6 @@ def test_longer_windows_of_the_worked_example(k, distance, chi):
         pytest.param(lambda: q_clamped(4, 5), r"k must be in \[1, 4\], got 5", id="clamped too long"),
         pytest.param(lambda: q_sliding([3, 0], 2), r"lengths must be at least 1, got 0", id="empty video"),
         pytest.param(lambda: q_sliding([2.5], 2), r"must be integers, at least one of them, got float64", id="float"),
-        pytest.param(
-            lambda: q_circular(4, np.float64(1.5).item()),
-            r"k must be an integer at least 1, got 1\.5",
-            id="half a frame",
-        ),
         pytest.param(lambda: q_partition([2, 1], take=2), r"take must be in \[1, 1\], got 2", id="short chunk"),
         pytest.param(lambda: q_partition([2, 1], p="odd"), r"'equal', 'length' or .* got 'odd'", id="unknown p"),
         pytest.param(lambda: q_partition([2, 1], take="some"), r"'all' or .* got 'some'", id="unknown take"),

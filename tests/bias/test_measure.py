@@ -127,6 +127,14 @@ def test_one_number_per_frame_is_a_vector_of_one():
     np.testing.assert_allclose(result.R, [1, 1 - (0.5 + 2 + 0.5 + 2) / 4, 1 - 4.5])
 
 
+def test_the_shortest_run_decides_how_many_lags_there_are():
+    runs, pairs = [np.arange(9.0), np.arange(5.0) ** 2], [[0.0, 2.0], [1.0, 4.0]]
+    rng = np.random.default_rng(0)
+    assert estimate_R(runs, pairs, rng).num_pairs.tolist() == [14, 12, 10, 8, 6]
+    assert estimate_R(runs, pairs, rng, block=3).R.size == 3  # so that a block of 3 has a partner at every lag
+    assert estimate_R(runs, pairs, rng, num_lags=2).R.size == 2
+
+
 def test_design_effect_by_hand():
     result = estimate_deff([1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, -1.0], horizons=[1, 2, 4, 8])
     np.testing.assert_allclose(result.deff, [1, 2, 0, 0])
@@ -138,6 +146,7 @@ def test_design_effect_by_hand():
 
 def test_horizons_are_powers_of_two_with_eight_stretches():
     assert estimate_deff(np.arange(100.0)).horizons.tolist() == [1, 2, 4, 8]
+    assert estimate_deff(np.arange(64.0)).horizons.tolist() == [1, 2, 4, 8]
     assert estimate_deff(np.arange(3.0)).horizons.tolist() == [1]
 
 
@@ -173,6 +182,11 @@ def test_independent_frames_have_design_effect_one():
         ),
         pytest.param(
             lambda rng: estimate_R([[np.nan], [2.0]], [[1.0, 0.0]], rng), r"runs\[0\] must be finite", id="nan"
+        ),
+        pytest.param(
+            lambda rng: estimate_R([[1.0], [2.0]], [[1.0, 2.0]], rng, num_lags=2),
+            r"num_lags must be in \[1, 1\]",
+            id="lags",
         ),
         pytest.param(lambda rng: estimate_deff([1.0, 1.0]), r"population must differ, got 2 equal", id="no variance"),
         pytest.param(

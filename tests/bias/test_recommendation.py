@@ -151,11 +151,21 @@ def test_runs_longer_than_the_measured_correlation_are_not_considered():
 def test_all_intra_video_needs_no_runs():
     result = recommend(conditions(gop_lengths=[1] * 1000, seek_seconds=0.0, memory_frames=0))
     assert (result.sampler, result.candidates[0].seconds_per_frame) == ("uniform", 1)
+    assert [candidate.name for candidate in result.candidates] == ["planner", "runs"]
+    pairs = recommend(conditions(gop_lengths=[2] * 1000, R=[1.0, 0.5]))
+    assert [(candidate.name, candidate.k) for candidate in pairs.candidates] == [
+        ("planner", 1),
+        ("runs", 2),
+        ("gops", 2),
+    ]
     assert eff_rate(1, 0, 1, [1.0]) == result.candidates[0].effective_rate
 
 
 def test_a_batch_larger_than_the_data_set():
     assert recommend(conditions(gop_lengths=[12] * 3, b=100)).deff["batch"] == 1
+    assert recommend(conditions(gop_lengths=[1], b=1)).deff["batch"] == 1
+    assert recommend(conditions(gop_lengths=[2], b=1)).deff["batch"] == 1
+    assert recommend(conditions(gop_lengths=[2], b=2)).deff["batch"] == 0
 
 
 @pytest.mark.parametrize(

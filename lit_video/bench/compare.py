@@ -1,0 +1,167 @@
+"""All contenders, in turn, several times: the medians, and their ratios. The front of the benchmark."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from lit_video.bench.contenders import CONTENDERS, Setting
+from lit_video.bench.exercise_data import make_exercise_data
+from lit_video.errors import LitVideoError, told_in_a_sentence
+from lit_video.index.files import find_files
+from lit_video.throughput import machine
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make data, or compare contenders, as the command line says."""
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    with told_in_a_sentence():
+        if chosen.command == "exercise-data":
+            print(make_exercise_data(Path(chosen.out), chosen.frames, chosen.links))
+        else:
+            rows = compare(chosen)
+            print_rows(rows, chosen)
+            if chosen.json:
+                Path(chosen.json).write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+
+
+def compare(chosen: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return one row a run: rounds outermost, so that a machine that slows down slows all contenders down."""
+    files = [str(file) for file in find_files(chosen.root)]
+    tasks = [
+        (number, contender, videos)
+        for number in range(chosen.rounds)
+        for videos in chosen.videos or [len(files)]
+        for contender in chosen.contenders
+    ]
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, contender, videos in track(tasks, "Measuring", transient=True):
+            setting = Setting(
+                tuple(files[:videos]),
+                f"{folder}/{videos}",
+                chosen.size,
+                chosen.batch_size,
+                chosen.workers,
+                chosen.augment,
+                number,
+                chosen.lookahead_bytes,
+                chosen.images_per_s,
+            )
+            setting.index()  # once, before the clock
+            images = chosen.images.get(contender, chosen.images[""])
+            task = {"contender": contender, "setting": asdict(setting), "skip": chosen.skip, "images": images}
+            rows.append({"round": number, "videos": videos, **_run(task)})
+    return rows
+
+
+def _run(task: dict[str, Any]) -> dict[str, Any]:
+    command = [sys.executable, "-m", "lit_video.bench.run", json.dumps(task)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        told = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise LitVideoError(f"{task['contender']} failed: {told[0]}\nRun it alone to see more: {' '.join(command)}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def print_rows(rows: list[dict[str, Any]], chosen: argparse.Namespace) -> None:
+    """Print medians over rounds, and each contender's rate over that of the first, round by round."""
+    table = Table(title=f"{chosen.batch_size} images a batch, {chosen.workers} workers, {machine()['cpu']}")
+    for name in (
+        "videos",
+        "contender",
+        "images/s",
+        "min – max",
+        "× first",
+        "first batch s",
+        "waited s",
+        "MiB",
+        "files",
+        "D",
+    ):
+        table.add_column(name, justify="left" if name == "contender" else "right")
+    for videos in dict.fromkeys(row["videos"] for row in rows):
+        for contender in chosen.contenders:
+            table.add_row(str(videos), contender, *_cells(rows, videos, contender, chosen.contenders[0]))
+    Console(width=130).print(table)
+
+
+def _cells(rows: list[dict[str, Any]], videos: int, contender: str, first: str) -> list[str]:
+    mine = [row for row in rows if (row["videos"], row["contender"]) == (videos, contender)]
+    base = [row for row in rows if (row["videos"], row["contender"]) == (videos, first)]
+
+    def median(key: str) -> float:
+        return statistics.median(row[key] for row in mine)
+
+    rates = [row["images_per_s"] for row in mine]
+    ratio = statistics.median(a["images_per_s"] / b["images_per_s"] for a, b in zip(mine, base, strict=True))
+    cost = "" if mine[0]["decode_amplification"] is None else f"{median('decode_amplification'):.2f}"
+    return [
+        f"{statistics.median(rates):.1f}",
+        f"{min(rates):.1f} – {max(rates):.1f}",
+        f"{ratio:.2f}",
+        f"{median('time_to_first_batch_s'):.1f}",
+        f"{median('wait_seconds'):.1f}",
+        f"{median('peak_bytes') / 2**20:.0f}",
+        f"{median('peak_files'):.0f}",
+        cost,
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Compare ways to load random frames of videos.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    data = commands.add_parser("exercise-data", help="write the exercise's kind of input from real footage")
+    data.add_argument("out", help="folder")
+    data.add_argument("--frames", type=int, default=600)
+    data.add_argument("--links", type=int, default=200)
+    run = commands.add_parser("run", help="measure contenders in turn")
+    run.add_argument("root", help="folder, file or glob")
+    run.add_argument(
+        "--contenders", type=_names, default=["baseline", "sequential", "ours"], help=", ".join(CONTENDERS)
+    )
+    run.add_argument(
+        "--videos", type=_numbers, default=None, help="numbers of videos, such as 1,20,200; all by default"
+    )
+    run.add_argument("--images", type=_counts, default={"": 1280}, help="to time: 1280, or baseline=256,1280")
+    run.add_argument("--skip", type=int, default=0, help="images to load before the clock starts")
+    run.add_argument("--rounds", type=int, default=3)
+    run.add_argument("--size", type=int, default=224)
+    run.add_argument("--batch-size", type=int, default=128)
+    run.add_argument("--workers", type=int, default=2)
+    run.add_argument("--augment", action="store_true", help="random resized crop and colour jitter in all contenders")
+    run.add_argument("--lookahead-bytes", type=int, default=2**30)
+    run.add_argument("--images-per-s", type=float, default=None, help="speed of a model that consumes the images")
+    run.add_argument("--json", help="also write all rows to this file")
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    unknown = [name for name in names if name not in CONTENDERS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no contender {unknown[0]!r}; there are {', '.join(CONTENDERS)}")
+    return names
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+def _counts(text: str) -> dict[str, int]:
+    """Return images by contender; the name '' stands for all others."""
+    pairs = [part.rpartition("=") for part in text.split(",")]
+    return {"": 1280} | {name: int(number) for name, _, number in pairs}

@@ -1,0 +1,193 @@
+"""Contenders of the benchmark: batches of images, float or uint8 [B, 3, h, w], and where it is known, what they cost.
+
+All take the same `Setting`; what a contender does not know (a look-ahead, say) it ignores.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from lit_video.decoders.pyav import PyAVDecoder
+from lit_video.index import VideoIndex
+from lit_video.loader import Counts, VideoLoader
+from lit_video.samplers.base import Sampler
+from lit_video.samplers.sequential import SequentialSampler
+from lit_video.samplers.uniform import UniformSampler
+from lit_video.transforms import Draws, ExerciseTransform, NoTransform
+
+# Batches, and the counts of the loader that makes them, where it is ours.
+Contest = tuple[Iterator[Tensor], Counts | None]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a contender is to load.
+
+    Attributes:
+        paths: The videos.
+        index_dir: Where their index is.
+        size: Height and width of the images, in pixels.
+        batch_size: Images in a batch.
+        workers: Processes of a contender that uses processes, threads of one that uses threads.
+        augment: Random resized crop and colour jitter; else the middle, scaled.
+        seed: Of the order.
+        lookahead_bytes: Memory for frames that wait.
+        images_per_s: Speed of a model that consumes the batches; None: none.
+    """
+
+    paths: tuple[str, ...]
+    index_dir: str
+    size: int = 224
+    batch_size: int = 128
+    workers: int = 2
+    augment: bool = False
+    seed: int = 0
+    lookahead_bytes: int = 2**30
+    images_per_s: float | None = None
+
+    def index(self) -> VideoIndex:
+        """Return the videos' index."""
+        return VideoIndex.scan(list(self.paths), self.index_dir, progress=False)
+
+
+class Starter(Dataset):
+    """The exercise's starter: one frame an item, found by seeking to its keyframe and decoding up to its pts."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        index = setting.index()
+        self.frames = [
+            (path, int(pts))
+            for video_id, path in enumerate(index.paths)
+            for pts in index.pts[slice(*index.offset[video_id : video_id + 2])]
+        ]
+        self.files: dict[str, Any] = {}  # opened in the worker that reads them, and left open
+        size = setting.size
+        steps: list[Any] = [transforms.Resize(size), transforms.CenterCrop(size), transforms.ToTensor()]
+        if setting.augment:
+            jitter = transforms.ColorJitter(0.5, 0.5, 0.5, 0.5)
+            steps = [transforms.RandomResizedCrop(size, scale=(0.9, 1.0)), transforms.ToTensor(), jitter]
+        self.transform = transforms.Compose(steps)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, number: int) -> Tensor:
+        path, pts = self.frames[number]
+        if path not in self.files:
+            container = av.open(path)
+            container.streams.video[0].codec_context.thread_count = 1  # a worker for each core: threads would be more
+            self.files[path] = container
+        container = self.files[path]
+        stream = container.streams.video[0]
+        container.seek(pts, stream=stream)
+        for frame in container.decode(stream):
+            if frame.pts == pts:
+                return self.transform(frame.to_image())
+        raise LookupError(f"{path}: no frame at pts {pts}")
+
+
+def baseline(setting: Setting) -> Contest:
+    """Load with the exercise's starter in a DataLoader with worker processes."""
+    generator = torch.Generator().manual_seed(setting.seed)
+    loader = DataLoader(
+        Starter(setting),
+        batch_size=setting.batch_size,
+        shuffle=True,
+        num_workers=setting.workers,
+        generator=generator,
+        multiprocessing_context="spawn",
+    )
+    return iter(loader), None
+
+
+def ours(setting: Setting, sampler: Callable[..., Sampler] = UniformSampler) -> Contest:
+    """Load with VideoLoader, one epoch after another."""
+    index = setting.index()
+    loader = VideoLoader(
+        index,
+        sampler(index=index, seed=setting.seed),
+        PyAVDecoder,
+        size=setting.size,
+        batch_size=setting.batch_size,
+        threads=setting.workers,
+        lookahead_bytes=setting.lookahead_bytes,
+        seed=setting.seed,
+    )
+    return _augmented(loader, setting), loader.counts
+
+
+def _augmented(loader: VideoLoader, setting: Setting) -> Iterator[Tensor]:
+    transform = ExerciseTransform(setting.size) if setting.augment else NoTransform()
+    for epoch in itertools.count():
+        for batch in loader:
+            yield transform(batch["image"], Draws(setting.seed, epoch, batch["position"].numpy()))
+
+
+def sequential(setting: Setting) -> Contest:
+    """Load in the order of the files: the most that decoding and scaling on this machine give."""
+    return ours(setting, SequentialSampler)
+
+
+class PerVideo(Dataset):
+    """torchcodec, asked once a batch for all frames of a video that the batch wants."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting, self.index = setting, setting.index()
+        self.files: dict[str, Any] = {}
+
+    def __getitem__(self, frame_ids: np.ndarray) -> Tensor:
+        images = torch.empty((len(frame_ids), 3, self.setting.size, self.setting.size), dtype=torch.uint8)
+        video_ids, frame_indices = self.index.locate(np.asarray(frame_ids))
+        places = defaultdict(list)
+        for place, video_id in enumerate(video_ids.tolist()):
+            places[video_id].append(place)
+        for video_id, found in places.items():
+            found = sorted(found, key=lambda place: frame_indices[place])
+            frames = self._decoder(self.index.path(video_id)).get_frames_at(frame_indices[found].tolist())
+            images[found] = frames.data
+        return images
+
+    def _decoder(self, path: str) -> Any:
+        from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportPrivateImportUsage]
+        from torchcodec.transforms import Resize  # pyright: ignore[reportPrivateImportUsage]
+
+        if path not in self.files:
+            size = self.setting.size
+            resize = Resize((size, size))
+            self.files[path] = VideoDecoder(path, transforms=[resize], seek_mode="exact")
+        return self.files[path]
+
+
+def torchcodec(setting: Setting) -> Contest:
+    """Load with torchcodec: sorted indices per video, scaling in the decoder, and the very order of `ours`."""
+    dataset = PerVideo(setting)
+    order = UniformSampler(dataset.index, setting.seed).order(0)
+    batches = [order[begin : begin + setting.batch_size] for begin in range(0, len(order), setting.batch_size)]
+    loader = DataLoader(
+        dataset,
+        sampler=batches,  # type: ignore[arg-type]
+        batch_size=None,
+        num_workers=setting.workers,
+        multiprocessing_context="spawn",
+    )
+    return iter(loader), None
+
+
+CONTENDERS: dict[str, Callable[[Setting], Contest]] = {
+    "baseline": baseline,
+    "sequential": sequential,
+    "ours": ours,
+    "torchcodec": torchcodec,
+}

