@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -120,7 +121,9 @@ class VideoLoader:
         """
         num_slots = self._lookahead_bytes // (3 * self.size[0] * self.size[1])
         num_positions, num_gops = len(self._order(Place(0, 0))), len(self.index.keyframes) - 1
-        return divide(num_slots, self.batch_size, num_positions, self.index.num_frames, num_gops, self._lookahead)
+        budget = divide(num_slots, self.batch_size, num_positions, self.index.num_frames, num_gops, self._lookahead)
+        _warn_of_short_sight(self.sampler, num_positions, self.world_size * budget.lookahead)
+        return budget
 
     @property
     def device(self) -> torch.device:
@@ -314,6 +317,18 @@ class BatchIterator(Iterator[Batch]):
         if not self._run.batches_left:
             self._end()  # Lightning does not ask again after the last batch
         return batch
+
+
+def _warn_of_short_sight(sampler: Sampler, num_positions: int, lookahead: int) -> None:
+    """Say so where a sampler's chunks spread further than the planner looks ahead, and are decoded piece by piece."""
+    needed = min(getattr(sampler, "needed_lookahead", 1), num_positions)
+    if needed > lookahead:
+        warnings.warn(
+            f"The sampler spreads each chunk over {needed} positions and the look-ahead reaches {lookahead}, so chunks"
+            f" are decoded more than once: take about {max(1, 100 * lookahead // needed)} % as many lanes or frames of"
+            " buffer, or raise data.lookahead_bytes.",
+            stacklevel=3,
+        )
 
 
 def _batches(order: RankOrder, assembly: Assembly, weigh: Weigh) -> Iterator[Batch]:

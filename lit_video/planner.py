@@ -150,6 +150,8 @@ class Plan(Iterator[GopRead]):
         self._served: set[int] = set()  # positions ahead that a read fills
         self._held = 0  # frames kept for positions ahead
         self._let_go: dict[int, int] = {}  # position -> frames that it is the last to want
+        # With fewer positions in sight than there are GOPs, a look-ahead rarely finds a second frame of one.
+        self._staggers = len(self._keyframes) - 1 < lookahead < len(order)
         self._touched: set[int] = set()  # GOPs that were read before
         self._stagger = rng(0, "planner.stagger")
         self.num_reads = self.delivered_frames = self.decoded_frames = 0
@@ -216,10 +218,9 @@ class Plan(Iterator[GopRead]):
         """Shorten the first look-ahead of a GOP at random.
 
         All GOPs are new at the start of an epoch; they would fill the memory together and then run out together. One
-        that is wanted whole is left alone: it does not come again, so it cannot fall into step. Likewise where the
-        whole epoch is in sight.
+        that is wanted whole is left alone: it does not come again, so it cannot fall into step.
         """
-        if gop in self._touched or self._lookahead >= len(self._order):
+        if not self._staggers or gop in self._touched:
             return kept
         self._touched.add(gop)
         end = self._position + max(1, math.ceil(self._lookahead * self._stagger.random()))

@@ -28,29 +28,87 @@ __all__ = ["check_decoder", "check_sampler", "read_stamp", "write_stamped"]
 
 
 def check_sampler(sampler: Sampler, index: VideoIndex) -> None:
-    """Check what every sampler promises (`lit_video.samplers.base`), by looking at its orders.
+    """Check what every sampler promises (`lit_video.samplers.base`): its orders, and that its laws are theirs.
 
     Args:
         sampler: One that was made for `index`.
-        index: Small: orders are looked at whole.
+        index: Small: orders are looked at whole, several hundred of them.
 
     Raises:
         AssertionError: A promise is broken; the message says which.
     """
+    _check_order(sampler, index.num_frames)
+    _check_law(sampler, index.num_frames)
+    _check_variance(sampler, index.num_frames)
+    _check_slots(sampler, index.num_frames)
+
+
+def _check_order(sampler: Sampler, n: int) -> None:
     order = sampler.order(0)
     whole = np.asarray(order[0 : len(order)])
     assert whole.dtype == np.int64, f"order must give int64 frame ids, got {whole.dtype}"
     assert len(whole) == len(order) > 0, "an order gives as many frame ids as it is long, at least one"
     assert whole.min() >= 0, "frame ids begin at 0"
-    assert whole.max() < index.num_frames, f"frame ids end below {index.num_frames}, got {whole.max()}"
-    state = np.random.get_state()[1].copy()  # type: ignore[index]
+    assert whole.max() < n, f"frame ids end below {n}, got {whole.max()}"
+    before = np.random.get_state()[1].copy()  # type: ignore[index]
     assert np.array_equal(whole, sampler.order(0)[0 : len(order)]), "an order is a function of its epoch alone"
-    assert np.array_equal(state, np.random.get_state()[1]), "the global generator must not be used"  # type: ignore[index]
+    assert np.array_equal(before, np.random.get_state()[1]), "the global generator must not be used"  # type: ignore[index]
     for begin, end in ((0, 1), (1, len(order)), (len(order) // 3, 2 * len(order) // 3), (len(order), len(order))):
         assert np.array_equal(whole[begin:end], order[begin:end]), f"positions [{begin}, {end}) differ from the whole"
-    weights = sampler.weights(whole)
-    assert weights.shape == whole.shape, f"one weight for each frame id, got {weights.shape}"
-    assert (weights > 0).all(), "weights are above 0"
+    if sampler.epoch_complete:
+        assert np.array_equal(np.sort(whole), np.arange(n)), "an epoch that is complete has each frame exactly once"
+    if sampler.exact_uniform and n > 5:
+        other = np.asarray(sampler.order(1)[0 : len(order)])
+        assert not np.array_equal(whole, other), "another epoch has another order"
+
+
+def _check_law(sampler: Sampler, n: int) -> None:
+    q = sampler.inclusion_probability()
+    assert q.shape == (n,), f"one probability for each of {n} frames, got {q.shape}"
+    assert q.min() >= 0, "probabilities are not negative"
+    assert abs(q.sum() - 1) < 1e-9, f"probabilities sum to 1, got {q.sum()}"
+    inclusion = sampler.epoch_inclusion()
+    assert np.allclose(inclusion, q * len(sampler.order(0))), "an epoch includes a frame q times its length"
+    weights = sampler.weights(np.arange(n))
+    assert weights is not None, "weights of given frames are numbers"
+    assert weights.shape == (n,), f"one weight for each frame id, got {weights.shape}"
+    assert np.allclose(weights * q * n, 1), "weights are 1 / (N q)"
+    if sampler.exact_uniform:
+        assert np.allclose(q, 1 / n), "where slots are uniform every probability is 1/N"
+        assert sampler.weights() is None, "where slots are uniform no weights are needed"
+
+
+def _check_variance(sampler: Sampler, n: int) -> None:
+    R = 0.1 + 0.5 * 0.9 ** np.arange(4 * n + 200.0)
+    R[0] = 1
+    correlation = sampler.slot_correlation(R, 20)
+    assert correlation.shape == (21,), f"a correlation for each distance from 0 to 20, got {correlation.shape}"
+    assert correlation[0] == 1, "a slot is the same as itself"
+    assert np.abs(correlation).max() <= 1 + 1e-9, "correlations lie in [-1, 1]"
+    for horizon in ("batch", "momentum", "long", 7):
+        found = sampler.design_effect(R, 4, horizon)
+        assert np.isfinite(found), f"the design effect over horizon {horizon!r} is a number, got {found}"
+    assert abs(sampler.design_effect(R, 1, "batch") - sampler.design_effect(R, 1, 1)) < 1e-9, "a batch is its slots"
+
+
+def _check_slots(sampler: Sampler, n: int) -> None:
+    """Compare what 400 epochs show in the first, a middle and the last slot with the laws that are stated."""
+    length, epochs = len(sampler.order(0)), 400
+    slots = sorted({0, length // 2, length - 1})
+    found = np.array([[sampler.order(e)[slot : slot + 1][0] for slot in slots] for e in range(epochs)])
+    bins = min(n, 20)
+    for column, slot in enumerate(slots):
+        law = sampler.slot_law(slot)
+        if law is None:
+            continue
+        assert abs(law.sum() - 1) < 1e-9, f"the law of slot {slot} sums to 1, got {law.sum()}"
+        binned = np.bincount(found[:, column] * bins // n, minlength=bins)
+        expected = epochs * np.bincount(np.arange(n) * bins // n, law, minlength=bins)
+        assert (binned[expected == 0] == 0).all(), f"slot {slot} shows frames that its law excludes"
+        some = expected > 0
+        distance = ((binned[some] - expected[some]) ** 2 / expected[some]).sum()
+        # At most 19 degrees of freedom: exceeded once in a million.
+        assert distance < 65, f"slot {slot} does not follow its law: chi-square {distance:.0f} of {some.sum()} bins"
 
 
 def check_decoder(

@@ -48,8 +48,8 @@ class TestUniform:
     @pytest.mark.parametrize(
         ("arguments", "limit"),
         [
-            ({"num_samples": 0}, "1 to 50"),
-            ({"num_samples": 51}, "1 to 50"),
+            ({"num_samples": 0}, "at least 1"),
+            ({"num_samples": 51}, "at most 50, the number of frames"),
             ({"num_samples": 0, "replacement": True}, "at least 1"),
         ],
     )
@@ -101,29 +101,19 @@ class TestKeyedPermutation:
 class TestTheCheck:
     """check_sampler notices each kind of broken promise."""
 
-    class Base:
-        def __init__(self, index):
-            self.n = index.num_frames
-
+    class GlobalGenerator(UniformSampler):
         def order(self, epoch):
-            return np.arange(self.n)
+            return np.random.permutation(50)
 
-        def weights(self, frame_ids):
-            return np.ones(len(frame_ids))
-
-    class GlobalGenerator(Base):
+    class OutOfRange(UniformSampler):
         def order(self, epoch):
-            return np.random.permutation(self.n)
+            return super().order(epoch) + 1
 
-    class OutOfRange(Base):
+    class WrongType(UniformSampler):
         def order(self, epoch):
-            return np.arange(1, self.n + 1)
+            return super().order(epoch).astype(np.int32)
 
-    class WrongType(Base):
-        def order(self, epoch):
-            return np.arange(self.n, dtype=np.int32)
-
-    class SlicesDiffer(Base):
+    class SlicesDiffer(UniformSampler):
         def order(self, epoch):
             class Moving:
                 def __len__(self):
@@ -134,9 +124,28 @@ class TestTheCheck:
 
             return Moving()
 
-    class NegativeWeight(Base):
-        def weights(self, frame_ids):
-            return -np.ones(len(frame_ids))
+    class SameEveryEpoch(UniformSampler):
+        def order(self, epoch):
+            return super().order(0)
+
+    class FrameTwice(UniformSampler):
+        def order(self, epoch):
+            return np.append(super().order(epoch)[:-1], 0)
+
+    class NotUniform(UniformSampler):
+        """The first frame never comes first."""
+
+        def order(self, epoch):
+            order = super().order(epoch)
+            return order if order[0] > 10 else order[::-1].copy() if order[-1] > 10 else np.roll(order, 20)
+
+    class WrongWeights(UniformSampler):
+        def weights(self, frame_ids=None):
+            return 2 * np.ones(50 if frame_ids is None else len(frame_ids))
+
+    class WrongProbability(UniformSampler):
+        def inclusion_probability(self):
+            return np.full(50, 1 / 49)
 
     @pytest.mark.parametrize(
         ("broken", "told"),
@@ -145,7 +154,11 @@ class TestTheCheck:
             (OutOfRange, "end below 50, got 50"),
             (WrongType, "must give int64"),
             (SlicesDiffer, "differ from the whole"),
-            (NegativeWeight, "weights are above 0"),
+            (SameEveryEpoch, "another epoch has another order"),
+            (FrameTwice, "each frame exactly once"),
+            (NotUniform, "slot 0 does not follow its law"),
+            (WrongWeights, "weights are 1 /"),
+            (WrongProbability, "sum to 1"),
         ],
     )
     def test_notices(self, broken, told):
@@ -158,3 +171,67 @@ def test_protocols_describe_what_there_is():
     sampler = UniformSampler(index_of([50], 10), 0)
     assert isinstance(sampler, Sampler)
     assert isinstance(sampler.order(0), Order)
+
+
+class TestPerVideo:
+    index = index_of([10, 30, 60], 10)
+
+    def test_videos_count_alike(self):
+        order = UniformSampler(self.index, 0, per_video=True, num_samples=30_000).order(0)
+        counts = np.bincount(self.index.locate(order[0:30_000])[0])
+        assert ((counts - 10_000) ** 2 / 10_000).sum() < 28  # 2 degrees of freedom: exceeded once in a million
+
+    def test_weights_undo_it(self):
+        sampler = UniformSampler(self.index, 0, per_video=True)
+        q, w = sampler.inclusion_probability(), sampler.weights()
+        gradients = np.random.default_rng(0).normal(size=(100, 2))
+        assert np.allclose((q * w) @ gradients, gradients.mean(axis=0))
+        assert sorted(set(np.round(w, 12))) == pytest.approx([0.3, 0.9, 1.8])  # V N_v / N
+
+    def test_costs_kishs_factor(self):
+        sampler = UniformSampler(self.index, 0, per_video=True)
+        lengths = np.array([10, 30, 60])
+        expected = (3 * lengths / 100 * lengths / 100).sum()  # mean of w over the frames
+        assert sampler.design_effect(np.ones(100), 16) == pytest.approx(expected)
+
+    def test_needs_no_weights_where_videos_are_of_one_length(self):
+        sampler = UniformSampler(index_of([20, 20], 10), 0, per_video=True)
+        assert sampler.exact_uniform
+        assert sampler.weights() is None
+
+
+class TestStratified:
+    @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 5))
+    def test_every_frame_once_and_every_batch_spread_evenly(self, n, strata, epoch):
+        strata = min(strata, n)
+        order = UniformSampler(index_of([n], 5), 0, stratified=strata).order(epoch)
+        assert sorted(order) == list(range(n))
+        for begin in range(0, n - strata + 1, strata):
+            batch = np.sort(order[begin : begin + strata])
+            gaps = np.diff(np.append(batch, batch[0] + n))
+            assert gaps.max() <= 2 * -(-n // strata)  # neighbours on the circle are at most two strata apart
+
+    def test_every_slot_is_exactly_uniform_over_the_offsets(self):
+        """Without its rotation, an order of strata shows each frame in one slot: rotated by all n, in all slots."""
+        n, strata = 30, 7
+        order = UniformSampler(index_of([n], 5), 0, stratified=strata).order(0)
+        rotated = np.array([(order + offset) % n for offset in range(n)])
+        assert all(sorted(slot) == list(range(n)) for slot in rotated.T)
+
+    def test_has_less_variance_than_chance(self):
+        from tests.test_chunked import mean_correlation, walk
+
+        index, gradients = index_of([60] * 40, 12), walk(40, 60, 0.95)
+        sampler = UniformSampler(index, 0, stratified=80)
+        R = 0.95 ** np.arange(4000.0)
+        found = mean_correlation(sampler, gradients, 80, epochs=12)
+        assert found < 0.8
+        # 360 batches of 16 numbers: a standard error of 2 %.
+        assert found == pytest.approx(sampler.design_effect(R, 80, "batch"), rel=0.1)
+
+    @pytest.mark.parametrize(
+        "arguments", [{"stratified": 0}, {"stratified": 51}, {"stratified": 5, "replacement": True}]
+    )
+    def test_refuses(self, arguments):
+        with pytest.raises(ValueError, match="stratified"):
+            UniformSampler(index_of([50], 10), 0, **arguments)
