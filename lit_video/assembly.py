@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 import torch
-from jaxtyping import UInt8
 from torch import Tensor
 
+from lit_video.gather import Gathered
 from lit_video.planner import GopRead, Plan
 from lit_video.slots import SlotPool
 from lit_video.workers import Job, Workers, join
 
 Item = TypeVar("Item")
+MakeBatch = Callable[[Tensor, Tensor], Gathered]
 
 
 class Assembly:
@@ -31,10 +32,12 @@ class Assembly:
         pool: At least as many slots as the plan's budget needs.
         workers: They decode.
         admission: Positions ahead of the next batch of which the reads may be under way.
+        gather: Makes a batch of the pool's frames and the numbers of slots.
     """
 
-    def __init__(self, plan: Plan, pool: SlotPool, workers: Workers, admission: int) -> None:
+    def __init__(self, plan: Plan, pool: SlotPool, workers: Workers, admission: int, gather: MakeBatch) -> None:
         self._plan, self._pool, self._workers, self._admission = plan, pool, workers, admission
+        self._gather = gather
         self._next_read = next(plan, None)
         self._cursor = 0  # first position of the next batch
         self._jobs: dict[int, Job] = {}  # under way, by number
@@ -42,7 +45,7 @@ class Assembly:
         self._slot_of: dict[int, int] = {}  # decoded positions
         self._uses: dict[int, int] = {}  # positions that a slot still has to fill
 
-    def images(self, sizes: Iterator[int] | Sequence[int]) -> Iterator[UInt8[Tensor, "batch 3 height width"]]:
+    def images(self, sizes: Iterable[int]) -> Iterator[Gathered]:
         """Yield the images of batches of these sizes, which cover the plan's positions from the first on.
 
         Raises:
@@ -81,10 +84,9 @@ class Assembly:
             self._slot_of.update(dict.fromkeys(positions, slot))
         return True
 
-    def _take(self, positions: range) -> UInt8[Tensor, "batch 3 height width"]:
+    def _take(self, positions: range) -> Gathered:
         slots = [self._slot_of.pop(position) for position in positions]
-        index = torch.tensor(slots, device=self._pool.frames.device)
-        images = self._pool.frames.index_select(0, index)
+        images = self._gather(self._pool.frames, torch.tensor(slots))
         for slot in slots:
             self._uses[slot] -= 1
             if not self._uses[slot]:

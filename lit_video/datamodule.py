@@ -32,7 +32,9 @@ class VideoDataModule(LightningDataModule):
         transform: Called with images and draws on the device; None leaves uint8.
         size: Of the frames, `[height, width]` in pixels; an int is a square.
         batch_size: Of one rank.
-        threads: That decode, in each process; `auto`: one for each core that the process may use.
+        threads: That decode, in each process that does; `auto`: as the decoder likes it, or one for each core.
+        num_workers: Processes that decode; 0: this one.
+        start_method: How these start; by default as the decoder must, or as is usual on this system.
         seed: Of order and augmentation. Same seed, same frames.
         lookahead_bytes: Memory for decoded frames that wait, in each rank.
         lookahead: Positions that a read looks ahead; by default as far as the memory lasts.
@@ -54,6 +56,8 @@ class VideoDataModule(LightningDataModule):
         size: int | Sequence[int] = 224,
         batch_size: int = 128,
         threads: int | str = "auto",
+        num_workers: int = 0,
+        start_method: str | None = None,
         seed: int = 0,
         lookahead_bytes: int = 2**30,
         lookahead: int | None = None,
@@ -70,6 +74,8 @@ class VideoDataModule(LightningDataModule):
         self._loader_arguments: dict[str, Any] = {
             "size": size,
             "threads": threads,
+            "num_workers": num_workers,
+            "start_method": start_method,
             "lookahead_bytes": lookahead_bytes,
             "lookahead": lookahead,
             "drop_last": drop_last,
@@ -166,6 +172,7 @@ class VideoDataModule(LightningDataModule):
             seed=self.seed,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
+            device=self.trainer.strategy.root_device if self.trainer else None,
             **self._loader_arguments,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 import warnings
@@ -15,16 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_video.assembly import Assembly, Background
+from lit_video.assembly import Assembly, Background, MakeBatch
 from lit_video.decoders.base import Decoder
 from lit_video.decoders.geometry import check_choice, parse_size
+from lit_video.gather import Gathered, choose_gather
 from lit_video.index import VideoIndex
 from lit_video.planner import Budget, Plan, divide, plan
+from lit_video.processes import Processes, ProcessWorkers
 from lit_video.resume import Place, check_place, order_digest
 from lit_video.samplers.base import Sampler
 from lit_video.sharding import SHARDS, RankOrder
 from lit_video.slots import SlotPool
-from lit_video.workers import ThreadWorkers
+from lit_video.workers import ThreadWorkers, Workers
 
 Batch = dict[str, Tensor]
 Weigh = Callable[[np.ndarray], np.ndarray]
@@ -63,7 +66,10 @@ class VideoLoader:
         decoder: Factory `(index, size) -> Decoder`.
         size: Of the frames, `[height, width]` in pixels; an int is a square.
         batch_size: Of this rank.
-        threads: That decode; `auto`: one for each core that this process may use.
+        threads: That decode, in each process that does; `auto`: as the decoder likes it, or one for each core.
+        num_workers: Processes that decode; 0: this one. They see the frames' memory and not the frames.
+        start_method: How these start: `fork`, `forkserver` or `spawn`; by default as the decoder must, or as is usual
+            on this system.
         lookahead_bytes: Memory for decoded frames that wait.
         lookahead: Positions that a read looks ahead; by default as far as the memory lasts.
         drop_last: Leave out the last batch where it is short.
@@ -71,6 +77,7 @@ class VideoLoader:
         rank: This one, from 0.
         world_size: Number of ranks.
         shard: How positions are dealt to ranks: `gop` or `slot`.
+        device: Where the model is; batches are there. By default where the decoder leaves the frames.
 
     Attributes:
         counts: What was done so far.
@@ -87,6 +94,8 @@ class VideoLoader:
         size: int | Sequence[int] = 224,
         batch_size: int = 128,
         threads: int | str = "auto",
+        num_workers: int = 0,
+        start_method: str | None = None,
         lookahead_bytes: int = 2**30,
         lookahead: int | None = None,
         drop_last: bool = False,
@@ -94,19 +103,24 @@ class VideoLoader:
         rank: int = 0,
         world_size: int = 1,
         shard: str = "gop",
+        device: torch.device | str | None = None,
     ) -> None:
-        check_arguments(size, batch_size, threads, lookahead_bytes, lookahead, drop_last, shard)
+        check_arguments(
+            size, batch_size, threads, num_workers, start_method, lookahead_bytes, lookahead, drop_last, shard
+        )
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be in [0, {world_size}), got {rank}")
         self.index, self.sampler, self.seed = index, sampler, seed
         self.batch_size, self.drop_last, self.shard = batch_size, drop_last, shard
         self.rank, self.world_size = rank, world_size
         self.size = parse_size(size)
-        self.threads = count_threads(threads)
         self.counts = Counts()
-        self._make_decoder = decoder
+        self.num_workers = num_workers
+        self._threads, self._start_method = threads, start_method
+        self._make_decoder, self._device = decoder, None if device is None else torch.device(device)
         self._lookahead_bytes, self._lookahead = lookahead_bytes, lookahead
         self._decoders: list[Decoder] = []
+        self._processes: Processes | None = None
         self._pool: SlotPool | None = None
         self._run: _Run | None = None
         self._place = Place(0, 0)
@@ -127,8 +141,32 @@ class VideoLoader:
 
     @property
     def device(self) -> torch.device:
-        """Where the frames of a batch are."""
-        return self._decoder(0).device
+        """Where the images of a batch are."""
+        return self._decoder(0).device if self._device is None else self._device
+
+    @cached_property
+    def threads(self) -> int:
+        """Number of threads that decode, in each process that does."""
+        if isinstance(self._threads, int):
+            return self._threads
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return getattr(self._decoder(0), "default_threads", None) or max(1, cores // max(1, self.num_workers))
+
+    @cached_property
+    def start_method(self) -> str:
+        """How worker processes start.
+
+        Raises:
+            ValueError: `fork`, with a decoder that uses CUDA.
+        """
+        needed = self._decoder(0).start_method
+        if needed == "spawn" and self._start_method == "fork":
+            raise ValueError(
+                "start_method='fork' cannot be used with a CUDA decoder: after cuInit in the parent, cuInit in a forked"
+                " child fails with CUDA_ERROR_NOT_INITIALIZED, whatever the child does. Use 'spawn', the default, or"
+                " num_workers=0"
+            )
+        return self._start_method or needed or multiprocessing.get_start_method()
 
     # Batches.
 
@@ -148,7 +186,9 @@ class VideoLoader:
         self._stop()
         while self._decoders:
             self._decoders.pop().close()
-        self._pool = None
+        if self._processes is not None:
+            self._processes.close(PATIENCE_SECONDS)
+        self._processes = self._pool = None
 
     # Where one is.
 
@@ -209,11 +249,31 @@ class VideoLoader:
         self._stop()
         order, budget = self._order(self._place), self.budget
         if self._pool is None:
-            self._pool = SlotPool(budget.slots, self.size, self.device)
+            self._pool = SlotPool(budget.slots, self.size, self._decoder(0).device, shared=self.num_workers > 0)
+        workers = self._start_workers(self._pool)
         reads = plan(order, self.index, budget.lookahead, budget.held)
-        workers = ThreadWorkers([self._decoder(number) for number in range(self.threads)], self._pool.frames)
-        self._run = _Run(order, reads, self._pool, workers, budget.admission, self.sampler.weights)
+        gather = choose_gather(self._pool.frames.device, self.device)
+        self._run = _Run(order, reads, self._pool, workers, budget.admission, gather, self.sampler.weights)
         return self._run
+
+    def _start_workers(self, pool: SlotPool) -> Workers:
+        if self.num_workers == 0:
+            return ThreadWorkers([self._decoder(number) for number in range(self.threads)], pool.frames)
+        if self._processes is not None and not self._processes.all_alive:
+            self._processes.close(0)
+            self._processes = None
+        if self._processes is None:
+            self._processes = Processes(
+                self.num_workers,
+                self.start_method,
+                self.threads,
+                self._make_decoder,
+                self.index,
+                self.size,
+                pool.frames,
+            )
+            weakref.finalize(self, self._processes.close, PATIENCE_SECONDS)
+        return ProcessWorkers(self._processes)
 
     def _decoder(self, number: int) -> Decoder:
         while len(self._decoders) <= number:
@@ -227,8 +287,12 @@ class VideoLoader:
         if run.stop():
             assert self._pool is not None
             self._pool.free_all()
-        else:  # a read that still goes on writes into these slots, with this decoder
-            self._pool, self._decoders = None, []
+            return
+        # A read that still goes on writes into these slots, with this decoder.
+        self._pool, self._decoders = None, []
+        if self._processes is not None:
+            self._processes.close(0)
+            self._processes = None
 
     def _take(self, run: _Run) -> Batch:
         """Return the run's next batch, and keep count."""
@@ -271,17 +335,28 @@ class _Run:
     """One epoch under way: what its threads know, and nothing of who iterates."""
 
     def __init__(
-        self, order: RankOrder, reads: Plan, pool: SlotPool, workers: ThreadWorkers, admission: int, weigh: Weigh
+        self,
+        order: RankOrder,
+        reads: Plan,
+        pool: SlotPool,
+        workers: Workers,
+        admission: int,
+        gather: MakeBatch,
+        weigh: Weigh,
     ) -> None:
         self.pool = pool
         self.batches_left = len(order.batch_sizes)
         self._plan, self._workers = reads, workers
         self._counted = Costs(0, 0, 0)
-        self._background = Background(lambda: _batches(order, Assembly(reads, pool, workers, admission), weigh))
+        self._background = Background(lambda: _batches(order, Assembly(reads, pool, workers, admission, gather), weigh))
 
     def take(self) -> Batch | None:
         """Return the next batch, or None once the run was stopped."""
-        return self._background.take()
+        item = self._background.take()
+        if item is None:
+            return None
+        gathered, batch = item
+        return {"image": gathered.take(), **batch}
 
     def new_costs(self) -> Costs:
         """Return what was planned since this was last asked."""
@@ -291,8 +366,8 @@ class _Run:
 
     def stop(self) -> bool:
         """End all threads, and tell whether they did in time."""
-        ended = self._workers.stop(PATIENCE_SECONDS)
-        return self._background.stop(PATIENCE_SECONDS) and ended
+        self._workers.interrupt()
+        return self._background.stop(PATIENCE_SECONDS) and self._workers.stop(PATIENCE_SECONDS)
 
 
 class BatchIterator(Iterator[Batch]):
@@ -331,12 +406,12 @@ def _warn_of_short_sight(sampler: Sampler, num_positions: int, lookahead: int) -
         )
 
 
-def _batches(order: RankOrder, assembly: Assembly, weigh: Weigh) -> Iterator[Batch]:
+def _batches(order: RankOrder, assembly: Assembly, weigh: Weigh) -> Iterator[tuple[Gathered, Batch]]:
     begin = 0
-    for images in assembly.images(order.batch_sizes):
-        places = slice(begin, begin + len(images))
+    for gathered in assembly.images(order.batch_sizes):
+        places = slice(begin, begin + len(gathered.images))
         begin = places.stop
-        yield {"image": images, **_describe(order, places, weigh)}
+        yield gathered, _describe(order, places, weigh)
 
 
 def _describe(order: RankOrder, places: slice, weigh: Weigh) -> Batch:
@@ -359,6 +434,8 @@ def check_arguments(
     size: int | Sequence[int],
     batch_size: int,
     threads: int | str,
+    num_workers: int,
+    start_method: str | None,
     lookahead_bytes: int,
     lookahead: int | None,
     drop_last: bool,
@@ -370,7 +447,11 @@ def check_arguments(
         ValueError: One is out of range.
     """
     height, width = parse_size(size)
-    count_threads(threads)
+    if threads != "auto" and (not isinstance(threads, int) or threads < 1):
+        raise ValueError(f"threads must be 'auto' or at least 1, got {threads!r}")
+    if not isinstance(num_workers, int) or num_workers < 0:
+        raise ValueError(f"num_workers must be at least 0, got {num_workers!r}")
+    check_choice("start_method", start_method or "spawn", multiprocessing.get_all_start_methods())
     check_choice("shard", shard, SHARDS)
     for name, value in (("batch_size", batch_size), ("lookahead", 1 if lookahead is None else lookahead)):
         if not isinstance(value, int) or value < 1:
@@ -380,16 +461,3 @@ def check_arguments(
             f"lookahead_bytes must hold more than a batch of {batch_size} frames of {height}x{width}, which is"
             f" {3 * height * width * (batch_size + 1)} bytes, got {lookahead_bytes}"
         )
-
-
-def count_threads(threads: int | str) -> int:
-    """Return the number of decoding threads that `threads` means.
-
-    Raises:
-        ValueError: Neither `auto` nor a number from 1 on.
-    """
-    if threads == "auto":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not isinstance(threads, int) or threads < 1:
-        raise ValueError(f"threads must be 'auto' or at least 1, got {threads!r}")
-    return threads

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
+
+from lit_video.errors import WorkerError
 
 
 class SlotPool:
@@ -16,7 +19,10 @@ class SlotPool:
         num_slots: F.
         size: Height and width of a frame, in pixels.
         device: Where the slots lie.
-        pinned: Page-locked, where a GPU copies from them.
+        shared: In memory that worker processes can share.
+
+    Raises:
+        WorkerError: Too little shared memory.
 
     Attributes:
         frames: uint8 [F, 3, height, width].
@@ -25,11 +31,10 @@ class SlotPool:
     """
 
     def __init__(
-        self, num_slots: int, size: tuple[int, int], device: torch.device | None = None, pinned: bool = False
+        self, num_slots: int, size: tuple[int, int], device: torch.device | None = None, shared: bool = False
     ) -> None:
-        self.frames: UInt8[Tensor, "slots 3 height width"] = torch.empty(
-            (num_slots, 3, *size), dtype=torch.uint8, device=device, pin_memory=pinned
-        )
+        frames = torch.empty((num_slots, 3, *size), dtype=torch.uint8, device=device)
+        self.frames: UInt8[Tensor, "slots 3 height width"] = share(frames) if shared else frames
         # Last freed, first reserved: pages of the pool that were never needed are never touched.
         self._free = list(range(num_slots - 1, -1, -1))
         self.peak_held = 0
@@ -56,3 +61,33 @@ class SlotPool:
     def free_all(self) -> None:
         """Give all slots back. Nobody may still write into any."""
         self._free = list(range(len(self) - 1, -1, -1))
+
+
+def share(slots: Tensor) -> Tensor:
+    """Return `slots` in memory that worker processes can share.
+
+    Raises:
+        WorkerError: There is too little of it.
+    """
+    if slots.is_cuda:
+        return slots
+    needed = slots.numel()
+    try:
+        folder = os.statvfs("/dev/shm")
+        free = folder.f_bavail * folder.f_frsize
+        if needed > free:
+            raise WorkerError(_too_little(needed, free))
+    except OSError:
+        pass  # no such folder: shared memory is kept elsewhere here
+    try:
+        return slots.share_memory_()
+    except RuntimeError as error:
+        raise WorkerError(_too_little(needed, None)) from error
+
+
+def _too_little(needed: int, free: int | None) -> str:
+    has = "has too little room" if free is None else f"has {free / 2**20:.0f} MiB free"
+    return (
+        f"Frames for worker processes need {needed / 2**20:.0f} MiB of shared memory, and /dev/shm {has}.\n"
+        "Lower data.lookahead_bytes, use data.num_workers=0, or raise the limit (docker run --shm-size=8g)"
+    )

@@ -69,7 +69,7 @@ class Throughput(Callback):
             "lookahead": loader.budget.lookahead,
             **self.describe,
             "device": str(loader.device),
-            "num_workers": 0,
+            "num_workers": loader.num_workers,
             "threads": loader.threads,
             "epochs": trainer.current_epoch,
             "index": {

@@ -1,4 +1,4 @@
-"""Where reads are decoded: on threads of this process.
+"""Where reads are decoded: on threads of this process, or in processes with threads of their own.
 
 What decodes is given reads with slots to fill and answers with the number of each read that is done; which thread or
 process took it, and in what order, makes no difference to anybody.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -42,11 +42,19 @@ class Workers(Protocol):
         ...
 
     def wait(self) -> Done | None:
-        """Return the next job that ended; None once `stop` was called."""
+        """Return the next job that ended; None once `interrupt` was called.
+
+        Raises:
+            WorkerError: A worker died.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Begin no further job, and let whoever waits go. May be called from any thread."""
         ...
 
     def stop(self, timeout_seconds: float) -> bool:
-        """Begin no further job, and tell whether nobody writes into slots any more within the time."""
+        """Tell whether nobody writes into slots any more within the time. Nobody may submit or wait any more."""
         ...
 
 
@@ -76,15 +84,18 @@ class ThreadWorkers:
         self._todo.put(job)
 
     def wait(self) -> Done | None:
-        """Return the next job that ended; None once `stop` was called."""
+        """Return the next job that ended; None once `interrupt` was called."""
         return None if self._stopped.is_set() else self._done.get()
 
-    def stop(self, timeout_seconds: float) -> bool:
-        """Begin no further job, and tell whether all threads ended within the time."""
+    def interrupt(self) -> None:
+        """Begin no further job, and let whoever waits go."""
         self._stopped.set()
         self._done.put(None)
         for _ in self._threads:
             self._todo.put(None)
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """Tell whether all threads ended within the time."""
         return join(self._threads, timeout_seconds)
 
     def _work(self, decoder: Decoder) -> None:
@@ -108,6 +119,3 @@ def join(threads: Sequence[threading.Thread], timeout_seconds: float) -> bool:
         if thread is not threading.current_thread():
             thread.join(max(0.0, deadline - time.monotonic()))
     return not any(thread.is_alive() for thread in threads)
-
-
-MakeDecoder = Callable[[], Decoder]

@@ -12,11 +12,12 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from typing import Protocol
 
 import numpy as np
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from lit_video.container import Seek, only_stream, open_video, seek
 from lit_video.errors import DecodeError
@@ -24,7 +25,46 @@ from lit_video.index import VideoIndex
 from lit_video.index.truth import Start
 from lit_video.planner import GopRead
 
-Opener = Callable[[str], "InputContainer"]
+
+class Codec(Protocol):
+    """Packets in, pictures out."""
+
+    def decode(self, packet: Packet | None) -> list[VideoFrame]:
+        """Return the pictures that come out when `packet` goes in; None drains what is held back.
+
+        Raises:
+            OSError, ValueError: What `av.error.FFmpegError` derives from.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Forget all pictures, after the container was brought elsewhere."""
+        ...
+
+    def skip(self, unless_referred_to: bool) -> None:
+        """Have the next packet's picture decoded only if others refer to it, or in any case."""
+        ...
+
+
+class StreamCodec:
+    """The stream's own decoder on the calling thread."""
+
+    def __init__(self, stream: VideoStream, video_id: int) -> None:
+        self._stream = stream
+
+    def decode(self, packet: Packet | None) -> list[VideoFrame]:
+        """Return the pictures that come out when `packet` goes in."""
+        return self._stream.decode(packet)
+
+    def flush(self) -> None:
+        """Do nothing: seeking in the container flushed its streams."""
+
+    def skip(self, unless_referred_to: bool) -> None:
+        """Set what FFmpeg may leave out."""
+        self._stream.codec_context.skip_frame = "NONREF" if unless_referred_to else "DEFAULT"
+
+
+OpenCodec = Callable[[VideoStream, int], Codec]
 
 
 class OpenVideos:
@@ -34,16 +74,16 @@ class OpenVideos:
         index: The videos.
         max_open: Files that stay open at most.
         skip_unwanted: Let the decoder skip pictures that nobody refers to and this read does not want, where safe.
-        opener: How a file is opened.
+        open_codec: Makes the decoder of a file that was opened, from its stream and video id.
 
     Attributes:
         num_opened: Containers opened so far.
     """
 
     def __init__(
-        self, index: VideoIndex, max_open: int, skip_unwanted: bool = False, opener: Opener = open_video
+        self, index: VideoIndex, max_open: int, skip_unwanted: bool = False, open_codec: OpenCodec = StreamCodec
     ) -> None:
-        self._index, self._max_open, self._skip_unwanted, self._opener = index, max_open, skip_unwanted, opener
+        self._index, self._max_open, self._skip_unwanted, self._open_codec = index, max_open, skip_unwanted, open_codec
         self._videos: OrderedDict[int, OpenVideo] = OrderedDict()
         self.num_opened = 0
 
@@ -77,7 +117,7 @@ class OpenVideos:
         if video_id not in self._videos:
             while len(self._videos) >= self._max_open:
                 self._forget(next(iter(self._videos)))
-            self._videos[video_id] = OpenVideo(self._index, video_id, self._skip_unwanted, self._opener)
+            self._videos[video_id] = OpenVideo(self._index, video_id, self._skip_unwanted, self._open_codec)
         self._videos.move_to_end(video_id)
         video = self._videos[video_id]
         self.num_opened += video.count_opened()
@@ -96,8 +136,8 @@ class OpenVideo:
         cause: What FFmpeg said of the last packet that it could not decode.
     """
 
-    def __init__(self, index: VideoIndex, video_id: int, skip_unwanted: bool, opener: Opener) -> None:
-        self._index, self._video_id, self._opener = index, video_id, opener
+    def __init__(self, index: VideoIndex, video_id: int, skip_unwanted: bool, open_codec: OpenCodec) -> None:
+        self._index, self._video_id, self._open_codec = index, video_id, open_codec
         self._path = index.path(video_id)
         self._check_unchanged()
         self._pts = index.pts[slice(*index.offset[video_id : video_id + 2])]
@@ -120,7 +160,11 @@ class OpenVideo:
 
     def close(self) -> None:
         """Close the file."""
-        self._container.close()
+        # A decoder lives as long as anything refers to it, its GPU memory too.
+        for name in ("_codec", "_stream"):
+            vars(self).pop(name, None)
+        if container := vars(self).pop("_container", None):
+            container.close()
 
     # Opening and seeking.
 
@@ -133,8 +177,13 @@ class OpenVideo:
             raise OSError(0, "the file changed after it was indexed; start again, and it is indexed anew")
 
     def _open(self) -> None:
-        self._container = self._opener(self._path)
-        self._stream = only_stream(self._container, int(self._index.columns.stream[self._video_id]))
+        self._container = open_video(self._path)
+        try:
+            self._stream = only_stream(self._container, int(self._index.columns.stream[self._video_id]))
+            self._codec = self._open_codec(self._stream, self._video_id)
+        except BaseException:
+            self._container.close()
+            raise
         self._opened += 1
         self._next_frame: int | None = 0  # what the next packet, or picture, continues from; None: nothing
         self._began = 0  # frame index of the start from which it is counted
@@ -145,12 +194,16 @@ class OpenVideo:
             self._next_frame = None
 
     def _reopen(self) -> None:
-        self._container.close()
+        self.close()
         self._open()
+
+    def _seek(self, how: Seek, target: int) -> None:
+        seek(self._container, self._stream, how, target)
+        self._codec.flush()
 
     def _decode(self, packet: Packet | None) -> list[VideoFrame]:
         try:
-            return self._stream.decode(packet)
+            return self._codec.decode(packet)
         except (OSError, ValueError) as error:  # what av.error.FFmpegError derives from
             self.cause = getattr(error, "strerror", None) or str(error)
             return []
@@ -205,7 +258,7 @@ class OpenVideo:
     def _packets_at(self, target: int) -> Iterator[tuple[Packet, Iterator[Packet]]]:
         self._next_frame = None
         try:
-            seek(self._container, self._stream, Seek.TIME, target)
+            self._seek(Seek.TIME, target)
         except OSError as error:
             self.cause = error.strerror or str(error)
             return
@@ -220,7 +273,7 @@ class OpenVideo:
             if not packet.size:
                 break
             if self._skips:
-                self._stream.codec_context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+                self._codec.skip(unless_referred_to=packet.pts not in wanted)
             yield from _pick(self._decode(packet), wanted)
             owed.discard(packet.pts)
             if packet.pts is not None:
@@ -253,7 +306,7 @@ class OpenVideo:
             if again:  # what the container learned of itself while it was read may lead seeking elsewhere
                 self._reopen()
             try:
-                seek(self._container, self._stream, start.how, start.target)
+                self._seek(start.how, start.target)
             except OSError:
                 continue
             packets = self._container.demux(self._stream)

@@ -1,0 +1,95 @@
+"""Slots -> the images of a batch, on the device where the model is, ready for the stream that the model runs on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+# Batches whose copies may be under way: two that are finished, and the one being made.
+BUFFERS = 3
+
+
+class Gathered(NamedTuple):
+    """Images, and when they are there: an event to wait for, or None where they are."""
+
+    images: UInt8[Tensor, "batch 3 height width"]
+    ready: torch.cuda.Event | None = None
+
+    def take(self) -> UInt8[Tensor, "batch 3 height width"]:
+        """Return the images for use on the calling thread's current stream."""
+        if self.ready is not None:
+            stream = torch.cuda.current_stream(self.images.device)
+            stream.wait_event(self.ready)
+            self.images.record_stream(stream)  # made on another stream: its memory must not be reused too early
+        return self.images
+
+
+class Gather:
+    """Makes batches by one `index_select`, where the slots are."""
+
+    def __call__(self, slots: UInt8[Tensor, "slots 3 height width"], index: Int64[Tensor, " batch"]) -> Gathered:
+        """Return the images of the slots of these numbers; the slots may be written to again after this."""
+        return Gathered(slots.index_select(0, index))
+
+
+class GatherOnGpu:
+    """Likewise for slots on a GPU, on a stream of its own beside the model's.
+
+    Args:
+        device: Of the slots.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device)
+
+    def __call__(self, slots: UInt8[Tensor, "slots 3 height width"], index: Int64[Tensor, " batch"]) -> Gathered:
+        """Return the images of the slots of these numbers."""
+        with torch.cuda.stream(self._stream):
+            images = slots.index_select(0, index.to(slots.device))
+            ready = torch.cuda.Event()
+            ready.record()
+        # Only then are the slots given back, and a decoder, on a stream that knows nothing of this one, fills them.
+        ready.synchronize()
+        return Gathered(images, ready)
+
+
+class GatherToGpu:
+    """For slots in main memory and a model on a GPU: one gathering copy into page-locked memory, one transfer.
+
+    The transfer runs on a stream of its own while the model works on the batch before.
+
+    Args:
+        device: Of the model.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._stream = device, torch.cuda.Stream(device)
+        self._buffers: list[Tensor | None] = [None] * BUFFERS
+        self._copied: list[torch.cuda.Event | None] = [None] * BUFFERS
+        self._turn = 0
+
+    def __call__(self, slots: UInt8[Tensor, "slots 3 height width"], index: Int64[Tensor, " batch"]) -> Gathered:
+        """Return the images of the slots of these numbers, on their way to the device."""
+        turn, self._turn = self._turn, (self._turn + 1) % BUFFERS
+        if (copied := self._copied[turn]) is not None:
+            copied.synchronize()
+        buffer = self._buffers[turn]
+        if buffer is None or len(buffer) < len(index):
+            shape = len(index), *slots.shape[1:]
+            buffer = self._buffers[turn] = torch.empty(shape, dtype=slots.dtype, pin_memory=True)
+        torch.index_select(slots, 0, index, out=buffer[: len(index)])
+        with torch.cuda.stream(self._stream):
+            images = buffer[: len(index)].to(self._device, non_blocking=True)
+            ready = self._copied[turn] = torch.cuda.Event()
+            ready.record()
+        return Gathered(images, ready)
+
+
+def choose_gather(slots: torch.device, model: torch.device) -> Gather | GatherOnGpu | GatherToGpu:
+    """Return how batches are made of slots on one device for a model on another."""
+    if slots.type == "cuda":
+        return GatherOnGpu(slots)
+    return GatherToGpu(model) if model.type == "cuda" else Gather()

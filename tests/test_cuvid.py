@@ -1,0 +1,261 @@
+"""The cuvid decoder on a stand-in driver: the real PyAV and FFmpeg, and pictures that say which they are.
+
+What this does not prove is said in tests/driver/README.md; tests/test_gpu.py has that, for a machine with a GPU.
+"""
+
+from functools import partial
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from lit_video.decoders.cuvid import CODECS, CuvidDecoder
+from lit_video.errors import DeviceError
+from lit_video.index import VideoIndex
+from lit_video.loader import VideoLoader
+from lit_video.planner import GopRead, plan
+from lit_video.samplers.uniform import UniformSampler
+from lit_video.stamps import write_stamped
+from tests.driver import (
+    bind_thread,
+    build,
+    call,
+    colour_of_packet,
+    colour_of_timestamp,
+    counters,
+    environment,
+    plane_to_tensor,
+)
+
+
+class StandInOps:
+    """The device operations of the stand-in, whose device memory is host memory."""
+
+    def resolve(self, device):
+        return torch.device("cpu")
+
+    def bind(self, device):
+        bind_thread()
+
+    def plane_to_tensor(self, plane):
+        return plane_to_tensor(plane)
+
+    def synchronize(self):
+        pass
+
+
+class RawDecoder(CuvidDecoder):
+    """Leaves out the colour conversion, which would clip: each frame is the picture's Y, U and V."""
+
+    def _convert(self, picture, read):
+        luma, chroma = (self._ops.plane_to_tensor(plane) for plane in picture.planes)
+        shift = 8 * (luma.element_size() - 1)
+        values = [int(luma[0, 0]) >> shift, *(int(v) >> shift for v in chroma[0, 0])]
+        return torch.tensor(values, dtype=torch.uint8)[:, None, None].expand(3, *self._size)
+
+
+RAW = partial(RawDecoder, device_ops=StandInOps())
+WHOLE = partial(CuvidDecoder, device_ops=StandInOps())
+
+ENCODERS = {
+    "h264": ("libx264", "yuv420p", 0),
+    "h264 with B-frames": ("libx264", "yuv420p", 2),
+    "hevc with B-frames": ("libx265", "yuv420p", 3),
+    "hevc of 10 bits": ("libx265", "yuv420p10le", 0),
+}
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    """The stand-in's environment for a process."""
+    return environment(build(tmp_path_factory.mktemp("driver")))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with a video of each kind, its index made."""
+    folder = tmp_path_factory.mktemp("cuvid")
+    for number, (codec, pixel_format, b_frames) in enumerate(ENCODERS.values()):
+        path = folder / f"{number}.mkv"
+        write_stamped(path, 36, number, codec, 12, b_frames, 25, (152, 176), pixel_format=pixel_format)
+    VideoIndex.scan(folder, folder / "index", progress=False)
+    return str(folder)
+
+
+def index_of(folder):
+    return VideoIndex.load(f"{folder}/index")
+
+
+def expected_colours(folder, route):
+    """The Y, U and V of each frame id."""
+    index, colours = index_of(folder), []
+    for video_id, path in enumerate(index.paths):
+        with av.open(path) as container:
+            packets = {p.pts: p for p in container.demux(video=0) if p.size}
+        for pts in index.pts[slice(*index.offset[video_id : video_id + 2])].tolist():
+            colours.append(colour_of_timestamp(pts) if route == "cuvid" else colour_of_packet(packets[pts]))
+    return np.array(colours)
+
+
+def load_epoch(folder, route, num_workers, threads=2):
+    """Load a shuffled epoch; return frame ids, and what the frames say."""
+    index = index_of(folder)
+    loader = VideoLoader(
+        index,
+        UniformSampler(index, 0),
+        partial(RAW, route=route),
+        size=(16, 24),
+        batch_size=20,
+        threads=threads,
+        num_workers=num_workers,
+        lookahead_bytes=40 * 3 * 16 * 24,
+    )
+    ids, colours = [], []
+    for batch in loader:
+        assert batch["image"].shape[1:] == (3, 16, 24)
+        ids.extend((index.offset[batch["video_id"]] + batch["frame_index"].numpy()).tolist())
+        colours.extend(batch["image"][:, :, 7, 11].tolist())
+    loader.close()
+    return ids, colours, tuple(counters().live) if num_workers == 0 else None
+
+
+@pytest.mark.parametrize("route", ["hwaccel", "cuvid"])
+@pytest.mark.parametrize(("num_workers", "threads"), [(0, 1), (0, 3), (2, 2)])
+def test_a_shuffled_epoch_brings_the_very_frames(driver, files, route, num_workers, threads):
+    ids, colours, live = call(load_epoch, files, route, num_workers, threads, env=driver, timeout=120)
+    index = index_of(files)
+    assert ids == UniformSampler(index, 0).order(0).tolist()  # as decoder=pyav has it
+    assert np.array_equal(np.array(colours), expected_colours(files, route)[ids])
+    assert live in (None, (0,) * 5)
+
+
+def seek_storm(folder, route, max_open):
+    """Read frames from everywhere, one at a time; return what was created, what is live now, and at the end."""
+    index = index_of(folder)
+    decoder = RAW(index, (8, 8), route=route, max_open=max_open)
+    out = torch.zeros((1, 3, 8, 8), dtype=torch.uint8)
+    found = []
+    for read in plan(UniformSampler(index, 5).order(0), index, 1, 0):
+        decoder.decode(read, [out[0]])
+        found.append((int(index.offset[read.video_id]) + read.frame_indices[0], out[0, :, 0, 0].tolist()))
+    created, live, opened = counters().decoders_created, counters().live_decoders, decoder.num_opened
+    decoder.close()
+    return found, created, live, opened, counters().live
+
+
+@pytest.mark.parametrize("route", ["hwaccel", "cuvid"])
+def test_seek_storms(driver, files, route):
+    found, created, live, opened, at_the_end = call(seek_storm, files, route, 4, env=driver)
+    ids, colours = zip(*found, strict=True)
+    assert np.array_equal(np.array(colours), expected_colours(files, route)[list(ids)])
+    assert opened == 4
+    assert live <= 4
+    if route == "hwaccel":
+        assert created == 4, "one hardware decoder for each open file, however many seeks"
+    else:
+        assert created > 20, "this route makes one at every seek: that is why it is not the default"
+    assert not any(at_the_end)
+
+
+def test_closed_files_give_their_hardware_decoders_back(driver, files):
+    found, created, live, opened, at_the_end = call(seek_storm, files, "hwaccel", 1, env=driver)
+    ids, colours = zip(*found, strict=True)
+    assert np.array_equal(np.array(colours), expected_colours(files, "hwaccel")[list(ids)])
+    assert live == 1
+    assert created == opened > 50
+    assert not any(at_the_end)
+
+
+def test_the_last_frames_come_out(driver, files):
+    assert call(last_frames, files, env=driver) == [True, True]
+
+
+def last_frames(folder):
+    """Read the last two frames of each video on both routes."""
+    index, right = index_of(folder), []
+    for route in ("hwaccel", "cuvid"):
+        decoder, expected = RAW(index, (8, 8), route=route), expected_colours(folder, route)
+        out = torch.zeros((2, 3, 8, 8), dtype=torch.uint8)
+        for video_id in range(index.num_videos):
+            decoder.decode(GopRead(video_id, 24, (34, 35), ((0,), (1,))), list(out))
+            first = int(index.offset[video_id])
+            right.append(out[:, :, 0, 0].tolist() == expected[first + 34 : first + 36].tolist())
+        decoder.close()
+    return [all(right[: len(right) // 2]), all(right[len(right) // 2 :])]
+
+
+def sizes(folder, route):
+    """Return shapes of what comes out of NVDEC, and of the frames."""
+    index, seen = index_of(folder), []
+
+    class Spy(CuvidDecoder):
+        def _convert(self, picture, read):
+            frame = super()._convert(picture, read)
+            seen.append((picture.height, picture.width, tuple(frame.shape)))
+            return frame
+
+    decoder = Spy(index, (20, 30), route=route, device_ops=StandInOps())
+    decoder.decode(GopRead(0, 0, (0,), ((0,),)), [torch.zeros((3, 20, 30), dtype=torch.uint8)])
+    decoder.close()
+    return seen
+
+
+@pytest.mark.parametrize(("route", "decoded"), [("hwaccel", (152, 176)), ("cuvid", (20, 30))])
+def test_nvdec_scales_on_the_cuvid_route(driver, files, route, decoded):
+    assert call(sizes, files, route, env=driver) == [(*decoded, (3, 20, 30))]
+
+
+def one_frame(folder, route="hwaccel", video_id=0):
+    """Decode the first frame with colours converted."""
+    decoder = WHOLE(index_of(folder), (8, 8), route=route)
+    out = torch.zeros((3, 8, 8), dtype=torch.uint8)
+    decoder.decode(GopRead(video_id, 0, (0,), ((0,),)), [out])
+    decoder.close()
+    return out.numpy()
+
+
+@pytest.mark.parametrize("video_id", [0, 3], ids=["8 bits", "10 bits"])
+def test_colours_are_converted_as_on_the_cpu(driver, files, video_id):
+    found = call(one_frame, files, "hwaccel", video_id, env=driver)
+    y, u, v = expected_colours(files, "hwaccel")[int(index_of(files).offset[video_id])]
+    picture = av.VideoFrame(8, 8, "yuv444p")
+    for plane, value in zip(picture.planes, (y, u, v), strict=True):
+        np.frombuffer(plane, np.uint8)[:] = value
+    theirs = picture.to_ndarray(format="rgb24")  # untagged: BT.601, limited
+    assert np.abs(found.astype(int) - theirs.transpose(2, 0, 1)).max() <= 2
+
+
+class TestRefusals:
+    def test_no_gpu(self, index):
+        with pytest.raises(DeviceError, match=r"(?s)needs an NVIDIA GPU.*decoder=pyav"):
+            CuvidDecoder(index)
+
+    def test_a_driver_but_no_such_codec_on_the_gpu(self, files, tmp_path_factory):
+        folder = build(tmp_path_factory.mktemp("driver"))
+        env = environment(folder, unsupported=["hevc"])
+        assert call(one_frame, files, env=env).shape == (3, 8, 8)
+        with pytest.raises(DeviceError, match=r"NVDEC on this GPU does not decode it|cannot decode with hevc"):
+            call(one_frame, files, "hwaccel", 2, env=env)
+
+    def test_a_codec_that_nvdec_lacks(self, driver, tmp_path):
+        write_stamped(tmp_path / "a.mkv", 5, codec="ffv1", size=(152, 176))
+        VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
+        with pytest.raises(DeviceError, match=r"(?s)a\.mkv: NVDEC does not decode ffv1.*decoder=pyav"):
+            call(one_frame, str(tmp_path), env=driver)
+        assert "ffv1" not in CODECS
+
+    def test_fork(self, index):
+        loader = VideoLoader(index, UniformSampler(index, 0), RAW, size=16, num_workers=1, start_method="fork")
+        with pytest.raises(ValueError, match=r"cuInit in the parent.*CUDA_ERROR_NOT_INITIALIZED.*Use 'spawn'"):
+            next(iter(loader))
+
+    def test_spawn_is_the_default(self, index):
+        loader = VideoLoader(index, UniformSampler(index, 0), RAW, size=16, num_workers=1)
+        assert loader.start_method == "spawn"
+        assert loader.threads == 2
+
+    @pytest.mark.parametrize("arguments", [{"route": "nvdec"}, {"fit": "stretch"}, {"max_open": 0}, {"untagged": "x"}])
+    def test_arguments(self, index, arguments):
+        with pytest.raises(ValueError, match=next(iter(arguments))):
+            RAW(index, **arguments)
