@@ -14,11 +14,13 @@ from torch import Tensor
 from lit_video.decoders.geometry import fit_picture
 from lit_video.picture import plane_rows, right_angle
 
-# FFmpeg's numbers of colour matrices (AVColorSpace) and the names by which swscale knows them. 0 is RGB, and 2 is
-# "not tagged". Matrices that swscale lacks (YCgCo, ICtCp, …) are taken as not tagged, as the ffmpeg program does.
-MATRIX_NAMES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+# FFmpeg's numbers of colour matrices (AVColorSpace). What swscale lacks is taken as not tagged, and BT.2020 of constant
+# luminance as the other one.
+BT2020 = 9
+MATRICES = frozenset({1, 4, 5, 6, 7, BT2020})
+BT2020_CONSTANT_LUMINANCE = 10
 UNTAGGED = {"bt601": 5, "bt709": 1}
-FULL_RANGE = 2
+LIMITED_RANGE, FULL_RANGE = 1, 2
 
 # Two files rarely differ in more than size; a stream that changes at every picture must not pile graphs up.
 MAX_GRAPHS = 8
@@ -40,17 +42,29 @@ class Scaler:
     """
 
     def __init__(self, size: tuple[int, int], fit: str, interpolation: str, untagged: str) -> None:
-        self._size, self._fit, self._interpolation, self._untagged = size, fit, interpolation, untagged
+        self._size, self._fit, self._interpolation = size, fit, interpolation
+        self._untagged = UNTAGGED[untagged]
         self._graphs: OrderedDict[tuple, tuple[Graph, FilterContext, FilterContext]] = OrderedDict()
 
     def write(self, picture: VideoFrame, out: UInt8[Tensor, "3 height width"]) -> None:
         """Scale, turn and convert one picture into `out`."""
+        self._tag(picture)
         _, source, sink = self._graph(picture)
         source.push(picture)
         frame = sink.pull()
         assert isinstance(frame, VideoFrame)
         for channel, plane in enumerate(RGB_PLANES):
             out[channel].copy_(torch.from_numpy(plane_rows(frame, plane)))
+
+    def _tag(self, picture: VideoFrame) -> None:
+        """Have the picture say explicitly how it is to be taken."""
+        if picture.format.is_rgb:
+            return
+        matrix = int(picture.colorspace)
+        if matrix not in MATRICES:
+            picture.colorspace = BT2020 if matrix == BT2020_CONSTANT_LUMINANCE else self._untagged
+        full = int(picture.color_range) == FULL_RANGE or picture.format.name.startswith(("yuvj", "gray"))
+        picture.color_range = FULL_RANGE if full else LIMITED_RANGE
 
     def _graph(self, picture: VideoFrame) -> tuple[Graph, FilterContext, FilterContext]:
         rotation, matrix = right_angle(picture.rotation), int(picture.colorspace)
@@ -69,10 +83,6 @@ class Scaler:
         # Explicit, since the defaults differ between swscale's interfaces: full chroma and exact rounding keep within
         # one level of arithmetic in floating point.
         scale = f"{g.width}:{g.height}:flags={self._interpolation}+accurate_rnd+full_chroma_int:out_range=pc"
-        if matrix != 0:
-            name = MATRIX_NAMES.get(matrix, self._untagged)
-            full = color_range == FULL_RANGE or pixel_format.startswith("yuvj")
-            scale += f":in_color_matrix={name}:in_range={'pc' if full else 'tv'}"
         graph = Graph()
         graph.threads = 1
         source = graph.add(
@@ -80,7 +90,7 @@ class Scaler:
             f"video_size={width}x{height}:pix_fmt={pixel_format}:time_base=1/1:colorspace={matrix}:range={color_range}",
         )
         sink = graph.add("buffersink")
-        crop = ("crop", f"{g.box_width}:{g.box_height}:{g.left}:{g.top}")
+        crop = ("crop", f"{g.box_width}:{g.box_height}:{g.left}:{g.top}:exact=1")
         steps = [crop, ("scale", scale), ("format", "gbrp"), *TURNS[g.quarter_turns]]
         graph.link_nodes(source, *(graph.add(name, arguments or None) for name, arguments in steps), sink)
         graph.configure()

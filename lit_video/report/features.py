@@ -1,0 +1,176 @@
+"""Frames -> vectors that stand for gradients: distances between them are what the report is about.
+
+Best are gradients of a model's last layer, which need labels. Pixels and embeddings only say how alike frames look;
+that usually overstates how alike their gradients are. Nothing is downloaded, and all weights are drawn by
+`lit_video.rng`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor, nn
+from torchvision.models import squeezenet1_1
+
+from lit_video.models import as_float
+from lit_video.report.reading import Describe
+from lit_video.report.setting import Setting
+from lit_video.rng import rng
+from lit_video.transforms import Draws
+
+NUMBERS = 128  # in a vector: distances keep their size up to about a tenth, and R, a ratio, far better
+SMALLEST = 32  # pixels a side that the network needs
+STEPS, RATE = 100, 0.5  # of fitting the last layer
+
+Finish = Callable[[Float[np.ndarray, "n numbers"], Int64[np.ndarray, " n"]], Float[np.ndarray, "n numbers"]]
+
+
+@dataclass(frozen=True)
+class Features:
+    """A way to make vectors.
+
+    Attributes:
+        kind: `pixels`, `network` or `gradients`.
+        describe: Images -> numbers, batch by batch.
+        finish: All numbers and their frame ids -> vectors of at most NUMBERS.
+        sentence: What they are, and how far to trust them.
+    """
+
+    kind: str
+    describe: Describe
+    finish: Finish
+    sentence: str
+
+
+def make_features(setting: Setting, kind: str) -> Features:
+    """Return the features called `kind`; `auto`: gradients where there are labels, else pixels.
+
+    Raises:
+        ValueError: Gradients of data without labels, or frames too small for the network.
+    """
+    if kind == "auto":
+        kind = "pixels" if setting.index.label is None else "gradients"
+    if kind == "pixels":
+        return _pixels(setting)
+    if min(setting.shape) < SMALLEST:
+        raise ValueError(f"features={kind} needs frames of at least {SMALLEST} pixels a side, got {setting.shape}")
+    return _network(setting) if kind == "network" else _gradients(setting)
+
+
+def _prepared(setting: Setting, images: UInt8[Tensor, "n 3 height width"], frame_ids: np.ndarray) -> Tensor:
+    """Return images as training would see them, in [0, 1]."""
+    if setting.transform is None:
+        return as_float(images)
+    return as_float(setting.transform(images, Draws(setting.seed, 0, frame_ids)))
+
+
+def _as_they_are(vectors: np.ndarray, frame_ids: np.ndarray) -> np.ndarray:
+    return vectors
+
+
+def _pixels(setting: Setting) -> Features:
+    """Sum all pixels, each with a random sign, in NUMBERS random groups: distances survive on average."""
+    draw = rng(setting.seed, "report.pixels")
+
+    def describe(images: Tensor, frame_ids: np.ndarray) -> np.ndarray:
+        pixels = _prepared(setting, images, frame_ids).flatten(1)
+        if "place" not in kept:  # the size is known only now: a transform may change it
+            whole = pixels.shape[1] // NUMBERS * NUMBERS
+            kept["place"] = torch.from_numpy(draw.permutation(pixels.shape[1])[:whole]).to(pixels.device)
+            kept["sign"] = torch.from_numpy(draw.choice(np.float32([-1, 1]), whole)).to(pixels.device)
+        mixed = pixels[:, kept["place"]] * kept["sign"]
+        return mixed.unflatten(1, (NUMBERS, -1)).sum(-1).cpu().numpy()
+
+    kept: dict[str, Tensor] = {}
+    return Features(
+        "pixels",
+        describe,
+        _as_they_are,
+        f"Pixels, projected at random to {NUMBERS} numbers. Frames usually look more alike than their gradients are, "
+        "so R and the design effects of chunks are rather too high.",
+    )
+
+
+def _network(setting: Setting) -> Features:
+    """Run a convolutional network with random weights and average over the picture."""
+    describe = _embedding(setting)
+    projection = rng(setting.seed, "report.projection").standard_normal((512, NUMBERS)) / np.sqrt(NUMBERS)
+    return Features(
+        "network",
+        describe,
+        lambda vectors, frame_ids: vectors @ projection,
+        f"Embeddings of a SqueezeNet with random weights, projected at random to {NUMBERS} numbers. They say how alike "
+        "frames look to an untrained network; gradients are usually less alike, so R is rather too high.",
+    )
+
+
+def _embedding(setting: Setting) -> Describe:
+    network = _random_network(setting.seed)
+
+    def describe(images: Tensor, frame_ids: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            prepared = _prepared(setting, images, frame_ids)
+            return network.to(prepared.device)(prepared - 0.45).mean((2, 3)).cpu().numpy()
+
+    return describe
+
+
+def _random_network(seed: int) -> nn.Module:
+    """Return SqueezeNet's convolutions with weights drawn as He et al. do (2015), so that signals keep their size."""
+    with torch.device("meta"):  # made without drawing from torch's own generator
+        network = squeezenet1_1(weights=None).features
+    network = network.to_empty(device="cpu").eval()
+    for number, weight in enumerate(network.parameters()):
+        with torch.no_grad():
+            if weight.dim() == 1:
+                weight.zero_()
+            else:
+                drawn = rng(seed, "report.network", number).standard_normal(tuple(weight.shape), np.float32)
+                weight.copy_(torch.from_numpy(drawn * np.float32((2 / weight[0].numel()) ** 0.5)))
+    return network
+
+
+def _gradients(setting: Setting) -> Features:
+    """Fit a last layer on random embeddings, and take its gradients."""
+    labels = setting.index.label
+    if labels is None:
+        raise ValueError("features=gradients needs labels, and this data has none; take features=pixels or network")
+
+    def finish(vectors: np.ndarray, frame_ids: np.ndarray) -> np.ndarray:
+        return last_layer_gradients(vectors, labels[setting.index.locate(frame_ids)[0]], setting.seed)
+
+    return Features(
+        "gradients",
+        _embedding(setting),
+        finish,
+        "Gradients of the last layer of a small model: a SqueezeNet with random weights, and a layer fitted to the "
+        f"labels by {STEPS} steps; projected at random to {NUMBERS} numbers. A trained model's may be less alike.",
+    )
+
+
+def last_layer_gradients(
+    features: Float[np.ndarray, "n numbers"], labels: Int64[np.ndarray, " n"], seed: int
+) -> Float[np.ndarray, "n projected"]:
+    """Return (softmax − one-hot) ⊗ features of a fitted softmax layer, projected at random."""
+    spread = features.std(axis=0)
+    inputs = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    inputs = np.c_[inputs / np.sqrt(inputs.shape[1]), np.ones(len(inputs))]
+    classes, target = np.unique(labels, return_inverse=True)
+    wanted = np.eye(len(classes))[target]
+    layer = np.zeros((inputs.shape[1], len(classes)))
+    for _ in range(STEPS):
+        layer -= RATE * inputs.T @ (_softmax(inputs @ layer) - wanted) / len(inputs)
+    draw = rng(seed, "report.projection")
+    left = draw.choice(np.array([-1.0, 1.0]), (len(classes), NUMBERS))
+    right = draw.choice(np.array([-1.0, 1.0]), (inputs.shape[1], NUMBERS))
+    # A random sign for each class times one for each feature is a random sign for each weight of the layer.
+    return ((_softmax(inputs @ layer) - wanted) @ left) * (inputs @ right) / np.sqrt(NUMBERS)
+
+
+def _softmax(scores: Float[np.ndarray, "n classes"]) -> Float[np.ndarray, "n classes"]:
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
