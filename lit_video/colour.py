@@ -1,4 +1,4 @@
-"""NV12 and P010 -> RGB frames, in torch, on whatever device the picture is: what swscale does, for pictures on a GPU."""
+"""NV12 and P010 -> RGB frames, in torch, on whatever device a picture is: what swscale does, for those on a GPU."""
 
 from __future__ import annotations
 

@@ -253,8 +253,13 @@ class VideoLoader:
         workers = self._start_workers(self._pool)
         reads = plan(order, self.index, budget.lookahead, budget.held)
         gather = choose_gather(self._pool.frames.device, self.device)
-        self._run = _Run(order, reads, self._pool, workers, budget.admission, gather, self.sampler.weights)
+        self._run = _Run(order, reads, self._pool, workers, budget.admission, gather, self._weigh)
         return self._run
+
+    def _weigh(self, frame_ids: np.ndarray) -> np.ndarray:
+        weights = self.sampler.weights(frame_ids)
+        assert weights is not None
+        return weights
 
     def _start_workers(self, pool: SlotPool) -> Workers:
         if self.num_workers == 0:

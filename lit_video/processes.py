@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,7 +60,7 @@ class Processes:
         size: tuple[int, int],
         slots: Tensor,
     ) -> None:
-        context = multiprocessing.get_context(start_method)
+        context: Any = multiprocessing.get_context(start_method)
         self.threads, self.start_method = threads, start_method
         self.connections: list[Connection] = []
         self.processes: list[BaseProcess] = []

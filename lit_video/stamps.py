@@ -6,6 +6,7 @@ is read after cropping, squashing, turning and lossy coding; a ramp of greys wou
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -60,6 +61,7 @@ def write_stamped(
         options: For the encoder, beside those that make GOPs regular.
         container_options: For the muxer.
     """
+    os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder tells its whole configuration else
     with av.open(str(path), "w", options=dict(container_options or {})) as container:
         stream = container.add_stream(
             codec, rate=fps, options=_encoder_options(codec, gop, b_frames) | dict(options or {})

@@ -18,8 +18,10 @@ from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
+from lit_video.copies import Copied, CopyCounter
 from lit_video.datamodule import VideoDataModule
 from lit_video.loader import VideoLoader
+from lit_video.nvml import decoder_utilization
 
 
 class Throughput(Callback):
@@ -40,12 +42,29 @@ class Throughput(Callback):
         self.folder, self.describe = Path(folder), dict(describe)
         self.report: dict[str, Any] = {}
         self._ended = 0.0
+        self._counter: CopyCounter | None = None
+        self._copied: Copied | None = None
+        self._nvdec_percent: list[int] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to count copies, where a model runs on a GPU."""
+        if pl_module.device.type == "cuda" and self.describe.get("run_model"):
+            self._counter = CopyCounter()
+            self._counter.start()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count no more."""
+        if self._counter is not None:
+            self._copied, self._counter = self._counter.stop(), None
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Note the time."""
+        """Note the time, and now and then how busy NVDEC is."""
         self._ended = time.perf_counter()
+        if pl_module.device.type == "cuda" and batch_idx % 16 == 0:
+            percent = decoder_utilization(pl_module.device.index or 0)
+            self._nvdec_percent += [] if percent is None else [percent]
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the report."""
@@ -55,10 +74,21 @@ class Throughput(Callback):
         if pl_module.device.type == "cuda":  # the last step may still be under way
             torch.cuda.synchronize(pl_module.device)
             self._ended = time.perf_counter()
-        mine = measure(datamodule.loader, self._ended)
+        mine = measure(datamodule.loader, self._ended) | self._on_gpu(max(1, trainer.current_epoch))
         self.report = total(gather(mine)) | self._facts(trainer, datamodule)
         if trainer.is_global_zero:
             write_report(self.folder, self.report)
+
+    def _on_gpu(self, epochs: int) -> dict[str, Any]:
+        """Return copies of an epoch and the load of NVDEC, None where there is no GPU or it does not tell."""
+        copied = self._copied
+        figures: dict[str, Any] = {
+            "bytes_host_to_device": None if copied is None else copied.host_to_device // epochs,
+            "bytes_device_to_host": None if copied is None else copied.device_to_host // epochs,
+        }
+        if self._nvdec_percent:
+            figures["nvdec_utilization_percent"] = sum(self._nvdec_percent) / len(self._nvdec_percent)
+        return figures
 
     def _facts(self, trainer: Trainer, datamodule: VideoDataModule) -> dict[str, Any]:
         loader = datamodule.loader
@@ -102,8 +132,6 @@ def measure(loader: VideoLoader, ended: float) -> dict[str, Any]:
         "peak_held_frames": counts.peak_held_frames,
         "slots": loader.budget.slots,
         "skipped_frames": counts.skipped_frames,
-        "bytes_host_to_device": None,
-        "bytes_device_to_host": None,
     }
 
 
@@ -170,6 +198,13 @@ def print_report(report: Mapping[str, Any]) -> None:
     Console().print(table)
 
 
+def _copies(r: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if r["bytes_host_to_device"] is None:
+        return []
+    sizes = [f"{r[key] / 2**20:.1f} MiB" for key in ("bytes_host_to_device", "bytes_device_to_host")]
+    return [("copied", f"{sizes[0]} to the GPU and {sizes[1]} back, each epoch")]
+
+
 def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
     index, machine = r["index"], r["machine"]
     reused = "all reused" if index["cached"] == index["videos"] else f"{index['cached']} reused"
@@ -182,6 +217,7 @@ def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("memory", f"{r['peak_held_frames']} of {r['slots']} slots; look-ahead {r['lookahead']} positions"),
         ("parts", f"{r['sampler']}, {r['decoder']} on {r['device']}, {r['threads']} threads, {r['transform']}"),
         ("model", "run" if r["run_model"] else "not run"),
+        *_copies(r),
         ("index", f"{index['videos']} videos, {index['frames']} frames, {index['seconds']:.2f} s, {reused}"),
         *[("skipped", f"{file['path']}: {file['reason']}") for file in skipped[:10]],
         *([("skipped", f"and {len(skipped) - 10} files more")] if len(skipped) > 10 else []),

@@ -16,8 +16,6 @@ from hypothesis import settings  # noqa: E402
 from lit_video.index import VideoIndex  # noqa: E402
 from lit_video.stamps import write_stamped  # noqa: E402
 
-os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder is talkative
-
 settings.register_profile("lit_video", deadline=None, derandomize=True)
 settings.load_profile("lit_video")
 

@@ -228,7 +228,7 @@ def test_colours_are_converted_as_on_the_cpu(driver, files, video_id):
 
 class TestRefusals:
     def test_no_gpu(self, index):
-        with pytest.raises(DeviceError, match=r"(?s)needs an NVIDIA GPU.*decoder=pyav"):
+        with pytest.raises(DeviceError, match=r"(?s)needs an NVIDIA GPU.*no NVIDIA driver.*decoder=pyav"):
             CuvidDecoder(index)
 
     def test_a_driver_but_no_such_codec_on_the_gpu(self, files, tmp_path_factory):

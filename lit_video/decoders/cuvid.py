@@ -1,8 +1,8 @@
 """Decoding on an NVIDIA GPU: NVDEC through PyAV, and frames that never leave the device.
 
 Two routes. `hwaccel`: FFmpeg's own parser with NVDEC behind it, which keeps its hardware decoder over all seeks of an
-open file. `cuvid`: NVIDIA's parser, which makes a new hardware decoder at every seek (50 to 70 ms on an H100) and scales
-while it decodes. docs/gpu.md says what was verified on what.
+open file. `cuvid`: NVIDIA's parser, which makes a new hardware decoder at every seek (50 to 70 ms on an H100) and
+scales while it decodes. docs/gpu.md says what was verified on what.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from lit_video.decoders.reader import OpenVideos
 from lit_video.decoders.scaler import FULL_RANGE, UNTAGGED
 from lit_video.errors import DecodeError, DeviceError
 from lit_video.index import VideoIndex
+from lit_video.nvml import num_decoders
 from lit_video.planner import GopRead
 
 ROUTES = ("hwaccel", "cuvid")
@@ -68,7 +69,7 @@ class CudaOps:
         """Return the device, `cuda` being the one that is current in this thread."""
         if not torch.cuda.is_available():
             raise DeviceError(
-                "decoder=cuvid needs an NVIDIA GPU, its driver and a CUDA build of torch, and torch finds no GPU here.\n"
+                "decoder=cuvid needs an NVIDIA GPU with its driver: there is no NVIDIA driver here that torch can use.\n"
                 "Use decoder=pyav, or see what is missing: python scripts/doctor.py"
             )
         found = torch.device(device)
@@ -108,7 +109,6 @@ class CuvidDecoder:
     """
 
     start_method: str | None = "spawn"
-    default_threads = 2
 
     def __init__(
         self,
@@ -137,6 +137,11 @@ class CuvidDecoder:
         self._interpolation, self._untagged = interpolation, UNTAGGED[untagged]
         self._videos = OpenVideos(index, max_open, open_codec=self._open_codec)
         self._thread_is_bound = False
+
+    @property
+    def default_threads(self) -> int:
+        """One for each NVDEC engine where NVML tells their number, else 2: many more are slower."""
+        return (num_decoders(self.device.index or 0) if self.device.type == "cuda" else None) or 2
 
     @property
     def num_opened(self) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int64
 
+from lit_video.index import VideoIndex
 from lit_video.report.features import Features
 from lit_video.report.reading import describe_frames, first_copies
 from lit_video.report.setting import Options, Setting
@@ -16,7 +17,40 @@ from lit_video.rng import rng
 
 # With fewer videos than this, drawing videos anew says little about how far the estimate may be off.
 FEW_VIDEOS = 10
-PAIRS_OF_ALL = 20000  # that are drawn where all frames are known; 0.5 percent of error where 8 directions matter
+PAIRS_OF_ALL = 20000  # that are drawn where all frames are known: half a percent of error where 8 directions matter
+
+
+@dataclass(frozen=True, eq=False)
+class Footage:
+    """What there is to see in an index: links and copies of a file show nothing new.
+
+    Attributes:
+        index: The videos.
+        first: For each video the first one that is the same file, [V].
+    """
+
+    index: VideoIndex
+    first: Int64[np.ndarray, " videos"]
+
+    @property
+    def videos(self) -> Int64[np.ndarray, " different"]:
+        """The videos that are no copies, ascending."""
+        return np.unique(self.first)
+
+    @property
+    def copies(self) -> Int64[np.ndarray, " different"]:
+        """How many copies there are of each of `videos`, itself included."""
+        return np.unique(self.first, return_counts=True)[1]
+
+    @property
+    def lengths(self) -> Int64[np.ndarray, " different"]:
+        """Frames of each of `videos`."""
+        return self.index.lengths[self.videos]
+
+    def original(self, frame_ids: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+        """Return the id of the same frame in the first copy of its video."""
+        video_ids, frame_indices = self.index.locate(frame_ids)
+        return self.index.offset[self.first[video_ids]] + frame_indices
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,86 +58,70 @@ class Pilot:
     """The vectors that everything about likeness is measured on.
 
     Attributes:
-        runs: Vectors of consecutive frames of one video, each [n, numbers].
-        video_ids: The first copy of each run's video, [runs].
-        pairs: Vectors of independent frames, [pairs, 2, numbers].
-        whole: Whether every frame of the data was decoded.
-        vectors: Of the frames that were decoded, [frames, numbers].
-        frame_ids: Theirs, ascending.
-        canonical: For each frame of the data, the id of the same frame in the first copy of its video.
-        num_different_videos: Copies and links of a file counted once.
+        footage: Where they come from.
+        whole: Whether every frame was decoded.
+        frame_ids: Of the frames that were decoded, first copies all, ascending.
+        vectors: Theirs, [frames, numbers].
+        runs: Frame ids of consecutive frames of one video, each [n].
+        pairs: Frame ids of independent frames, [pairs, 2].
         seconds: What decoding and describing took.
     """
 
-    runs: Sequence[Float[np.ndarray, "n numbers"]]
-    video_ids: Int64[np.ndarray, " runs"]
-    pairs: Float[np.ndarray, "pairs 2 numbers"]
+    footage: Footage
     whole: bool
-    vectors: Float[np.ndarray, "frames numbers"]
     frame_ids: Int64[np.ndarray, " frames"]
-    canonical: Int64[np.ndarray, " all_frames"]
-    num_different_videos: int
+    vectors: Float[np.ndarray, "frames numbers"]
+    runs: Sequence[Int64[np.ndarray, " n"]]
+    pairs: Int64[np.ndarray, "pairs 2"]
     seconds: float
 
-    @property
-    def few_videos(self) -> bool:
-        """Whether blocks of frames are drawn anew, and not videos."""
-        return self.num_different_videos < FEW_VIDEOS
-
     def vectors_of(self, frame_ids: Int64[np.ndarray, " n"]) -> Float[np.ndarray, "n numbers"]:
-        """Return the vectors of any frames of the data, where all were decoded; else of those that were."""
-        return self.vectors[np.searchsorted(self.frame_ids, self.canonical[frame_ids])]
+        """Return the vectors of frames that were decoded, or whose first copies were."""
+        return self.vectors[np.searchsorted(self.frame_ids, self.footage.original(frame_ids))]
 
 
 def take_pilot(setting: Setting, options: Options, features: Features) -> Pilot:
-    """Decode what is to be looked at, and return its vectors."""
-    index, began = setting.index, time.perf_counter()
-    first = first_copies(index)
-    canonical = np.repeat(index.offset[first] - index.offset[:-1], index.lengths) + np.arange(index.num_frames)
-    different = np.unique(canonical)
-    whole = len(different) <= options.pilot_frames
-    if whole:
-        spans = [slice(*index.offset[video : video + 2]) for video in np.unique(first)]
-        runs = [np.arange(span.start, span.stop) for span in spans]
-        num_pairs = PAIRS_OF_ALL
-    else:
-        runs, num_pairs = _windows(setting, options, len(np.unique(first)) < FEW_VIDEOS), options.num_pairs
-    pairs = rng(setting.seed, "report.pairs").integers(index.num_frames, size=(num_pairs, 2))
-    needed = different if whole else np.unique(canonical[np.concatenate([*runs, pairs.ravel()])])
-    vectors = features.finish(describe_frames(setting, needed, features.describe), needed)
-    found = lambda ids: vectors[np.searchsorted(needed, canonical[ids])]  # noqa: E731
-    return Pilot(
-        runs=[found(run) for run in runs],
-        video_ids=first[[index.locate(run[:1])[0][0] for run in runs]],
-        pairs=found(pairs),
-        whole=whole,
-        vectors=vectors,
-        frame_ids=needed,
-        canonical=canonical,
-        num_different_videos=len(np.unique(first)),
-        seconds=time.perf_counter() - began,
-    )
+    """Decode what is to be looked at, each frame once, and return its vectors.
 
-
-def window_length(lengths: Int64[np.ndarray, " videos"], max_lag: int, few_videos: bool) -> int:
-    """Return how many frames a window of the pilot has.
-
-    Blocks are drawn within windows, which then must be longer. Half of all frames lie in videos that hold a window.
+    Raises:
+        DecodeError: A frame could not be decoded.
     """
-    wanted = 2 * max_lag if few_videos else max_lag + 1
-    ascending = np.sort(lengths)
-    middle = ascending[np.searchsorted(np.cumsum(ascending), ascending.sum() / 2)]
-    return int(min(wanted, middle))
+    began = time.perf_counter()
+    footage = Footage(setting.index, first_copies(setting.index))
+    whole = bool(footage.lengths.sum() <= options.pilot_frames)
+    runs = _whole_videos(footage) if whole else _windows(footage, options, setting.seed)
+    num_pairs = PAIRS_OF_ALL if whole else options.num_pairs
+    pairs = rng(setting.seed, "report.pairs").integers(setting.index.num_frames, size=(num_pairs, 2))
+    frame_ids = np.unique(footage.original(np.concatenate([*runs, pairs.ravel()])))
+    vectors = features.finish(describe_frames(setting, frame_ids, features.describe), frame_ids)
+    return Pilot(footage, whole, frame_ids, vectors, runs, pairs, time.perf_counter() - began)
 
 
-def _windows(setting: Setting, options: Options, few_videos: bool) -> list[Int64[np.ndarray, " frames"]]:
-    """Return the frame ids of windows at random places, spread evenly over all places where a window may begin."""
-    index = setting.index
-    length = window_length(index.lengths, options.max_lag, few_videos)
-    places = np.cumsum(np.maximum(index.lengths - length + 1, 0))
-    draw = rng(setting.seed, "report.windows")
-    drawn = (np.arange(options.num_windows) + draw.random(options.num_windows)) / options.num_windows * places[-1]
-    place = drawn.astype(np.int64)
-    video_ids = np.searchsorted(places, place, side="right")
-    starts = index.offset[video_ids + 1] - length - (places[video_ids] - 1 - place)
+def few_videos(footage: Footage) -> bool:
+    """Tell whether blocks of frames are drawn anew, and not videos."""
+    return len(footage.videos) < FEW_VIDEOS
+
+
+def window_length(footage: Footage, max_lag: int) -> int:
+    """Return how many frames a window needs; half of all frames lie in videos that hold one.
+
+    Blocks are drawn within windows, which then must be longer.
+    """
+    wanted = 2 * max_lag if few_videos(footage) else max_lag + 1
+    lengths = np.sort(footage.lengths)
+    return int(min(wanted, lengths[np.searchsorted(np.cumsum(lengths), lengths.sum() / 2)]))
+
+
+def _whole_videos(footage: Footage) -> list[Int64[np.ndarray, " frames"]]:
+    return [np.arange(*footage.index.offset[video : video + 2]) for video in footage.videos]
+
+
+def _windows(footage: Footage, options: Options, seed: int) -> list[Int64[np.ndarray, " frames"]]:
+    """Return windows at random places, spread evenly over all places where one may begin."""
+    length, index = window_length(footage, options.max_lag), footage.index
+    ends = np.cumsum(np.maximum(footage.lengths - length + 1, 0))
+    draw = rng(seed, "report.windows").random(options.num_windows)
+    places = ((np.arange(options.num_windows) + draw) / options.num_windows * ends[-1]).astype(np.int64)
+    rows = np.searchsorted(ends, places, side="right")
+    starts = index.offset[footage.videos[rows] + 1] - length - (ends[rows] - 1 - places)
     return [np.arange(start, start + length) for start in starts]

@@ -1,0 +1,164 @@
+"""Decoding with torchcodec, on the CPU or a GPU: a third opinion, and the peer that this package is compared with."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from lit_video.colour import resize
+from lit_video.decoders.geometry import FITS, Geometry, check_choice, fit_picture, parse_size
+from lit_video.errors import DecodeError, DeviceError
+from lit_video.index import VideoIndex
+from lit_video.planner import GopRead
+
+
+class TorchCodecDecoder:
+    """Decodes with `torchcodec.decoders.VideoDecoder`, told by the index where each file's frames are.
+
+    Args:
+        index: The videos.
+        size: Of the frames, `[height, width]` in pixels; an int is a square.
+        device: `cpu`, `cuda` (the process's current device) or `cuda:1`.
+        fit: `crop` keeps the largest box in the middle that has the frame's shape; `squash` distorts.
+        max_open: Files that stay open at most.
+
+    Raises:
+        DeviceError: torchcodec cannot be loaded, or there is no such GPU.
+        ValueError: An argument out of range.
+    """
+
+    def __init__(
+        self,
+        index: VideoIndex,
+        size: int | Sequence[int] = 224,
+        device: str = "cpu",
+        fit: str = "crop",
+        max_open: int = 16,
+    ) -> None:
+        check_choice("fit", fit, FITS)
+        if max_open < 1:
+            raise ValueError(f"max_open must be at least 1, got {max_open}")
+        self._make = _load()
+        self.device = _resolve(device)
+        self.start_method: str | None = "spawn" if self.device.type == "cuda" else None
+        self._index, self._size, self._fit, self._max_open = index, parse_size(size), fit, max_open
+        self._files: OrderedDict[int, Any] = OrderedDict()
+        self.num_opened = 0
+
+    def decode(self, read: GopRead, out: Sequence[UInt8[Tensor, "3 height width"]]) -> None:
+        """Write the wanted frames of `read` into `out`.
+
+        Raises:
+            DecodeError: A frame cannot be had exactly.
+            DeviceError: torchcodec would have decoded on the CPU in the place of the GPU.
+        """
+        try:
+            decoder = self._open(read.video_id)
+            frames = decoder.get_frames_at(list(read.frame_indices))
+        except (RuntimeError, IndexError, OSError, ValueError) as error:
+            raise self._error(read, read.frame_indices, str(error).splitlines()[0]) from error
+        if self.device.type == "cuda" and bool(decoder.cpu_fallback):
+            raise DeviceError(
+                f"{self._index.path(read.video_id)}: torchcodec decoded on the CPU, not on the GPU"
+                f" ({decoder.cpu_fallback}).\nUse decoder=pyav, or decoder.device=cpu if that is what you want"
+            )
+        self._check_times(read, frames.pts_seconds)
+        for image, target in zip(frames.data, out, strict=True):
+            target.copy_(self._fit_frame(image))
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()
+
+    def close(self) -> None:
+        """Close all files."""
+        self._files.clear()
+
+    def _open(self, video_id: int) -> Any:
+        if video_id not in self._files:
+            while len(self._files) >= self._max_open:
+                self._files.popitem(last=False)
+            self._files[video_id] = self._make_file(video_id)
+            self.num_opened += 1
+        self._files.move_to_end(video_id)
+        return self._files[video_id]
+
+    def _make_file(self, video_id: int) -> Any:
+        from torchcodec.transforms import CenterCrop, Resize  # pyright: ignore[reportPrivateImportUsage]
+
+        path, columns = self._index.path(video_id), self._index.columns
+        os.stat(path)  # what is not there is told by the system's own words
+        g = self._geometry(video_id)
+        steps = [CenterCrop((g.box_height, g.box_width)), Resize((g.height, g.width))]
+        arguments: dict[str, Any] = {"stream_index": int(columns.stream[video_id]), "device": self.device}
+        if self.device.type == "cpu":  # torchcodec does not scale on the GPU
+            arguments["transforms"] = steps
+        if self._index.made(video_id) == "exact":  # torchcodec need not scan the file again
+            arguments["custom_frame_mappings"] = self._mapping(video_id)
+        return self._make(path, **arguments)
+
+    def _mapping(self, video_id: int) -> str:
+        """Return a video's frames as ffprobe lists them, in presentation order."""
+        pts = self._index.pts[slice(*self._index.offset[video_id : video_id + 2])]
+        duration = np.append(np.diff(pts), 1 if len(pts) == 1 else pts[-1] - pts[-2])
+        keyframes = {start.frame for start in self._index.starts(video_id)}
+        rows = [
+            {"pts": p, "duration": d, "key_frame": int(frame in keyframes)}
+            for frame, (p, d) in enumerate(zip(pts.tolist(), duration.tolist(), strict=True))
+        ]
+        return json.dumps({"frames": rows})
+
+    def _geometry(self, video_id: int) -> Geometry:
+        """Return what to cut out of the upright picture, which is what torchcodec gives."""
+        columns = self._index.columns
+        height, width = int(columns.height[video_id]), int(columns.width[video_id])
+        upright = (height, width) if columns.rotation[video_id] % 180 == 0 else (width, height)
+        return fit_picture(upright, 0, self._size, self._fit)
+
+    def _fit_frame(self, image: UInt8[Tensor, "3 h w"]) -> Tensor:
+        if tuple(image.shape[1:]) == self._size:
+            return image
+        g = fit_picture((int(image.shape[1]), int(image.shape[2])), 0, self._size, self._fit)
+        box = image[:, g.top : g.top + g.box_height, g.left : g.left + g.box_width]
+        return resize(box.float(), self._size, "bilinear").round_().clamp_(0, 255).to(torch.uint8)
+
+    def _check_times(self, read: GopRead, pts_seconds: Tensor) -> None:
+        """Refuse frames that are not shown when the index says: torchcodec counted other frames."""
+        first = int(self._index.offset[read.video_id])
+        expected = self._index.pts_seconds(first + np.array(read.frame_indices))
+        wrong = np.abs(pts_seconds.cpu().numpy() - expected) > 1e-4
+        if wrong.any():
+            frames = [frame for frame, bad in zip(read.frame_indices, wrong, strict=True) if bad]
+            raise self._error(read, frames, "torchcodec gave frames of other times")
+
+    def _error(self, read: GopRead, frames: Sequence[int], cause: str) -> DecodeError:
+        return DecodeError(self._index.path(read.video_id), frames, int(self._index.lengths[read.video_id]), cause)
+
+
+def _load() -> Any:
+    try:
+        from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportPrivateImportUsage]
+    except (ImportError, RuntimeError, OSError) as error:
+        raise DeviceError(
+            f"decoder=torchcodec cannot be loaded ({str(error).strip().splitlines()[0]}).\n"
+            "Install it and FFmpeg's libraries: pip install -e '.[torchcodec]' && apt-get install ffmpeg"
+        ) from error
+    return VideoDecoder
+
+
+def _resolve(device: str) -> torch.device:
+    found = torch.device(device)
+    if found.type != "cuda":
+        return found
+    if not torch.cuda.is_available():
+        raise DeviceError(
+            "decoder=torchcodec with device=cuda needs a GPU, and torch finds no GPU here.\n"
+            "Use data.decoder.device=cpu, or see what is missing: python scripts/doctor.py"
+        )
+    return torch.device("cuda", torch.cuda.current_device() if found.index is None else found.index)

@@ -1,0 +1,124 @@
+"""What reads cost in seconds, and what that makes of a whole epoch, which nobody waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from lit_video.bias import planner_sliding
+from lit_video.planner import plan
+from lit_video.report.contenders import Contender
+from lit_video.report.contest import Measured, Read
+from lit_video.report.setting import Setting
+
+PLANNED = 2**17  # positions of an epoch that are planned, at a few hundred thousand a second
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds that one thread is busy, while the others are too.
+
+    Attributes:
+        seek_seconds: For each read: opening the file now and then, seeking, starting the decoder.
+        decode_seconds: For each frame from the keyframe to the last wanted one.
+        deliver_seconds: For each wanted frame besides: scaling and writing it, and decoding what is skipped elsewhere.
+        num_reads: That were timed.
+        relative_error: Root of the mean squared difference of times and fit, over the mean time.
+    """
+
+    seek_seconds: float
+    decode_seconds: float
+    deliver_seconds: float
+    num_reads: int
+    relative_error: float
+
+    def per_image(self, decoded: float, wanted: float, reads: float) -> float:
+        """Return the thread seconds of an image that takes so many frames and reads, on average."""
+        return self.decode_seconds * decoded + self.deliver_seconds * wanted + self.seek_seconds * reads
+
+
+def fit_costs(reads: Sequence[Read]) -> Costs:
+    """Explain the reads' times by least squares, no cost below 0.
+
+    A cost that would be negative is left out, and the others fitted again.
+    """
+    counts = np.array([(1, read.decoded, read.wanted) for read in reads], np.float64)
+    seconds = np.array([read.seconds for read in reads])
+    found, left = np.zeros(3), [0, 1, 2]
+    while left:
+        found[:] = 0
+        found[left] = np.linalg.lstsq(counts[:, left], seconds, rcond=None)[0]
+        if found.min() >= 0:
+            break
+        left.remove(int(found.argmin()))
+    error = float(np.sqrt(np.square(counts @ found - seconds).mean()) / seconds.mean())
+    return Costs(*found.tolist(), len(reads), error)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What a whole epoch takes: planned, nothing decoded.
+
+    Attributes:
+        decoded_per_image: Decode amplification.
+        reads_per_image: Seeks.
+        wanted_per_image: Frames that are written.
+        theory: What docs/bias.md says of `decoded_per_image`; None where it says nothing.
+        formula: Where it says so.
+        images_per_s: The measured rate, carried over from the part of the epoch that was measured.
+    """
+
+    decoded_per_image: float
+    reads_per_image: float
+    wanted_per_image: float
+    theory: float | None
+    formula: str
+    images_per_s: float
+
+
+def plan_epoch(setting: Setting, contender: Contender, measured: Measured, costs: Costs) -> Epoch:
+    """Plan an epoch, or its first PLANNED positions, and carry the measured rate over to it.
+
+    A short measurement sees an epoch's beginning, where look-aheads are shortened so that reads do not fall into step.
+    """
+    order = contender.make(setting.seed).order(0)
+    positions = np.asarray(order[0 : min(len(order), PLANNED)])
+    budget = setting.budget(len(order), contender.lookahead)
+    reads = plan(positions, setting.index, budget.lookahead, budget.held)
+    wanted = sum(len(read.frame_indices) for read in reads)
+    filled = reads.delivered_frames
+    decoded, opened, wanted = reads.decoded_frames / filled, reads.num_reads / filled, wanted / filled
+    here = costs.per_image(measured.decoded_per_image, measured.wanted_per_image, measured.reads_per_image)
+    there = costs.per_image(decoded, wanted, opened)
+    theory, formula = decode_theory(setting, contender, budget.lookahead)
+    return Epoch(decoded, opened, wanted, theory, formula, measured.images_per_s * here / there)
+
+
+def decode_theory(setting: Setting, contender: Contender, lookahead: int) -> tuple[float | None, str]:
+    """Return the decode amplification that docs/bias.md gives, and its name there."""
+    gops = setting.gop_lengths
+    if contender.family == "uniform":
+        return planner_sliding(gops, lookahead).decoded, "F48"
+    if contender.chunk == "gop" or contender.family == "sequential":
+        return 1.0, "whole GOPs"
+    if isinstance(contender.chunk, int):
+        return 1 + setting.lead_in / contender.chunk, "1 + (L − 1)/(2k)"
+    return None, ""
+
+
+def planned_curve(setting: Setting, lookaheads: Sequence[int]) -> Float64[np.ndarray, " points"]:
+    """Return the decode amplification of uniform order by look-ahead, planned without a limit of memory."""
+    from lit_video.samplers.uniform import UniformSampler
+
+    order = UniformSampler(setting.index, setting.seed).order(0)
+    positions = np.asarray(order[0 : min(len(order), PLANNED)])
+    amplification = []
+    for lookahead in lookaheads:
+        reads = plan(positions, setting.index, lookahead, len(positions))
+        for _ in reads:
+            pass
+        amplification.append(reads.decode_amplification)
+    return np.array(amplification)

@@ -1,0 +1,133 @@
+"""How alike the vectors of neighbouring frames are: R with intervals, the model of it, and R as far as needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from lit_video.bias import CorrelationModel, estimate_R, fit_R, h_curve
+from lit_video.errors import DataError
+from lit_video.report.pilot import Footage, Pilot, few_videos, window_length
+from lit_video.report.setting import Options
+from lit_video.rng import rng
+
+FEWEST_LAGS = 4  # that three numbers can be fitted to
+LONGEST = 2**16  # lags of R; frames further apart count as the last ones do
+
+
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """R, measured and carried on.
+
+    Attributes:
+        R: Correlation by distance in frames, [lags], 1 at 0.
+        low: Lower ends of 95 % intervals, [lags].
+        high: Upper ends, [lags].
+        num_measured: Lags whose interval was measured; from there on it is as wide as at the last of these.
+        num_pairs: Behind each of them, [num_measured].
+        model: Fitted to them.
+        exact: R is that of all frames, at all lags; else the model carries it on.
+        block: Frames that were drawn anew together; None: whole videos were.
+        num_units: Videos or frames that were drawn from.
+    """
+
+    R: Float64[np.ndarray, " lags"]
+    low: Float64[np.ndarray, " lags"]
+    high: Float64[np.ndarray, " lags"]
+    num_measured: int
+    num_pairs: Int64[np.ndarray, " measured"]
+    model: CorrelationModel
+    exact: bool
+    block: int | None
+    num_units: int
+
+    @property
+    def bootstrap(self) -> str:
+        """What the intervals come from, in words."""
+        if self.block is None:
+            return f"drawing {self.num_units} videos anew"
+        return f"a moving-block bootstrap: drawing blocks of {self.block} consecutive frames anew"
+
+    @property
+    def for_runs(self) -> Float64[np.ndarray, " lags"]:
+        """R up to the longest run whose variance is above 0: beyond, the measured R is not that of any population."""
+        useless = np.flatnonzero(h_curve(self.R) <= 0)
+        return self.R[: useless[0]] if len(useless) else self.R
+
+
+def measure_likeness(pilot: Pilot, options: Options, seed: int, num_lags: int) -> Likeness:
+    """Measure R on the pilot's vectors.
+
+    Args:
+        pilot: The vectors.
+        options: The largest lag.
+        seed: Of the resamples.
+        num_lags: How far R is needed.
+
+    Raises:
+        DataError: The videos are too short, or all frames are the same.
+    """
+    length, few = window_length(pilot.footage, options.max_lag), few_videos(pilot.footage)
+    measured = length // 2 + 1 if few else length
+    if measured < FEWEST_LAGS:
+        raise DataError(
+            f"The videos are too short to compare neighbours: half of all frames lie in videos of at most {length}.\n"
+            "Name longer videos, as in data.root=FOLDER"
+        )
+    block = length - measured + 1 if few else None
+    runs = [run for run in pilot.runs if len(run) >= length]
+    pairs = pilot.vectors_of(pilot.pairs.ravel()).reshape(len(pilot.pairs), 2, -1)
+    _refuse_equal(pairs)
+    found = estimate_R(
+        [pilot.vectors_of(run) for run in runs],
+        pairs,
+        rng(seed, "report.resamples"),
+        video_ids=pilot.footage.index.locate(np.array([run[0] for run in runs]))[0],
+        num_lags=measured,
+        block=block,
+    )
+    units = sum(map(len, runs)) if few else len(pilot.footage.videos)
+    num_lags = min(LONGEST, max(num_lags, measured))
+    R = correlation_of_all(pilot, num_lags) if pilot.whole else found.R
+    model = fit_R(R[:measured], found.num_pairs)
+    R = R if pilot.whole else np.r_[R, model.R(num_lags)[measured:]]
+    # The resamples say how far off an estimate may be, and not where R is: where all frames are known, it lies there.
+    low, high = (_carried_on(end - found.R, num_lags) + R for end in (found.low, found.high))
+    return Likeness(R, low, high, measured, found.num_pairs, model, pilot.whole, block, units)
+
+
+def _carried_on(values: Float64[np.ndarray, " lags"], num_lags: int) -> Float64[np.ndarray, " more_lags"]:
+    return np.pad(values, (0, num_lags - len(values)), mode="edge")
+
+
+def _refuse_equal(pairs: np.ndarray) -> None:
+    if not np.any(pairs[:, 0] != pairs[:, 1]):
+        raise DataError(
+            "All frames that were looked at are the same: there is nothing to measure.\n"
+            "Name other videos, as in data.root=FOLDER"
+        )
+
+
+def correlation_of_all(pilot: Pilot, num_lags: int) -> Float64[np.ndarray, " lags"]:
+    """Return R of all frames, by its definition F1 of docs/bias.md; 0 beyond the longest video."""
+    footage = pilot.footage
+    weight = footage.copies / (footage.copies @ footage.lengths)
+    runs = [pilot.vectors_of(run).astype(np.float64) for run in pilot.runs]
+    mean = sum(w * run.sum(axis=0) for w, run in zip(weight, runs, strict=True))
+    runs = [run - mean for run in runs]
+    variance = sum(w * np.square(run).sum() for w, run in zip(weight, runs, strict=True))
+    R = np.zeros(num_lags)
+    for lag in range(min(num_lags, int(footage.lengths.max()))):
+        longer = [(w, run) for w, run in zip(weight, runs, strict=True) if len(run) > lag]
+        products = sum(w * np.einsum("ij,ij->", run[lag:], run[: len(run) - lag]) for w, run in longer)
+        R[lag] = products / sum(w * (len(run) - lag) for w, run in longer) / variance
+    R[0] = 1
+    return R
+
+
+def lags_needed(footage: Footage, options: Options) -> int:
+    """Return how far R must reach for every contender: as far as videos, GOPs and chunks do."""
+    chunks = [k for k in options.chunk_lengths if isinstance(k, int)]
+    return int(max([*chunks, footage.index.lengths.max(), options.max_lag])) + 1
