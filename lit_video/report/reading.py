@@ -1,29 +1,37 @@
-"""Frames by id -> one vector each, decoded by the project's own planner, slots and threads."""
+"""Frames by id -> one vector each, decoded by the project's own loader."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from lit_video.assembly import Assembly
 from lit_video.index import VideoIndex
-from lit_video.planner import plan
 from lit_video.report.setting import Setting
-from lit_video.slots import SlotPool
-from lit_video.workers import ThreadWorkers
+from lit_video.samplers.base import Order
+from lit_video.samplers.sequential import SequentialSampler
 
 Describe = Callable[[UInt8[Tensor, "n 3 height width"], Int64[np.ndarray, " n"]], Float[np.ndarray, "n numbers"]]
 
 BATCH = 32  # frames that are described at a time
 REACH = 512  # positions within which the frames of a GOP are decoded together
-PATIENCE_SECONDS = 10.0
 ENDS = 2**16  # bytes of a file's beginning and end that are compared
+
+
+@dataclass(frozen=True, eq=False)
+class Listed(SequentialSampler):
+    """The frames of a list, in its order, so that a loader decodes them."""
+
+    frame_ids: Int64[np.ndarray, " n"] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def order(self, epoch: int) -> Order:
+        """Return the list."""
+        return self.frame_ids
 
 
 def describe_frames(
@@ -39,27 +47,13 @@ def describe_frames(
     Raises:
         DecodeError: A frame could not be decoded.
     """
-    vectors, begin = [], 0
-    for images in _images(setting, frame_ids):
-        vectors.append(describe(images, frame_ids[begin : begin + len(images)]))
-        begin += len(images)
-    return np.concatenate(vectors)
-
-
-def _images(setting: Setting, frame_ids: Int64[np.ndarray, " n"]) -> Iterator[UInt8[Tensor, "batch 3 height width"]]:
-    """Yield the frames in batches, in order."""
-    batch = min(BATCH, setting.batch_size)  # of these, the memory is known to hold more than one
-    budget = setting.budget(len(frame_ids), min(REACH, len(frame_ids)), batch)
-    sizes = [len(part) for part in np.split(frame_ids, range(batch, len(frame_ids), batch))]
-    with contextlib.ExitStack() as stack:
-        decoders = [setting.make_decoder(setting.index, setting.shape) for _ in range(setting.num_threads)]
-        for decoder in decoders:
-            stack.callback(decoder.close)
-        pool = SlotPool(budget.slots, setting.shape, decoders[0].device)
-        workers = ThreadWorkers(decoders, pool.frames)
-        stack.callback(workers.stop, PATIENCE_SECONDS)
-        reads = plan(frame_ids, setting.index, budget.lookahead, budget.held)
-        yield from Assembly(reads, pool, workers, budget.admission).images(sizes)
+    listed = Listed(setting.index, setting.seed, frame_ids)
+    batch_size = min(BATCH, setting.batch_size)  # of so many, the memory is known to hold more than one
+    loader = setting.make_loader(listed, min(REACH, len(frame_ids)), batch_size=batch_size)
+    try:
+        return np.concatenate([describe(batch["image"], frame_ids[batch["position"]]) for batch in loader])
+    finally:
+        loader.close()
 
 
 def first_copies(index: VideoIndex) -> Int64[np.ndarray, " videos"]:

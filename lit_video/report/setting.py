@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -14,7 +13,7 @@ from jaxtyping import Int64
 from lit_video.decoders.base import Decoder
 from lit_video.decoders.geometry import parse_size
 from lit_video.index import VideoIndex
-from lit_video.loader import VideoLoader, check_arguments, count_threads
+from lit_video.loader import VideoLoader
 from lit_video.planner import Budget, divide
 from lit_video.samplers.base import Sampler
 from lit_video.transforms import Transform
@@ -104,9 +103,6 @@ class Setting:
         seed: Of everything that is random.
         lookahead_bytes: Memory for decoded frames that wait.
         lookahead: Positions that a read looks ahead; None: as far as the memory lasts.
-
-    Raises:
-        ValueError: An argument out of range.
     """
 
     index: VideoIndex
@@ -120,11 +116,6 @@ class Setting:
     lookahead_bytes: int = 2**30
     lookahead: int | None = None
 
-    def __post_init__(self) -> None:
-        check_arguments(
-            self.size, self.batch_size, self.threads, self.lookahead_bytes, self.lookahead, False, "gop"
-        )
-
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of a frame, in pixels."""
@@ -134,11 +125,6 @@ class Setting:
     def frame_bytes(self) -> int:
         """Of a decoded frame that waits."""
         return 3 * self.shape[0] * self.shape[1]
-
-    @property
-    def num_threads(self) -> int:
-        """That decode."""
-        return count_threads(self.threads)
 
     @cached_property
     def gop_lengths(self) -> Int64[np.ndarray, " gops"]:
@@ -150,20 +136,25 @@ class Setting:
         """Frames that are decoded for nothing before a frame taken at random."""
         return float(self.gop_lengths @ (self.gop_lengths - 1) / (2 * self.gop_lengths.sum()))
 
-    def budget(self, num_positions: int, lookahead: int | None = None, batch_size: int | None = None) -> Budget:
-        """Return how a loader of so many positions divides the memory."""
-        num_slots = self.lookahead_bytes // self.frame_bytes
-        num_frames, num_gops = self.index.num_frames, len(self.gop_lengths)
-        return divide(num_slots, batch_size or self.batch_size, num_positions, num_frames, num_gops, lookahead)
+    def budget(self, num_positions: int) -> Budget:
+        """Return how the loader of an epoch of so many positions divides the memory, with the look-ahead as it is."""
+        num_slots, num_gops = self.lookahead_bytes // self.frame_bytes, len(self.gop_lengths)
+        return divide(num_slots, self.batch_size, num_positions, self.index.num_frames, num_gops, self.lookahead)
 
-    def make_loader(self, sampler: Sampler, lookahead: int | None, make_decoder: Callable[..., Any]) -> VideoLoader:
-        """Return the loader that training with this sampler would have."""
+    def make_loader(
+        self,
+        sampler: Sampler,
+        lookahead: int | None,
+        make_decoder: Callable[..., Decoder] | None = None,
+        batch_size: int | None = None,
+    ) -> VideoLoader:
+        """Return a loader as training would have it, on threads of this process: so its reads can be watched."""
         return VideoLoader(
             self.index,
             sampler,
-            make_decoder,
+            make_decoder or self.make_decoder,
             size=self.size,
-            batch_size=self.batch_size,
+            batch_size=batch_size or self.batch_size,
             threads=self.threads,
             lookahead_bytes=self.lookahead_bytes,
             lookahead=lookahead,
