@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
+from lit_video.errors import DecodeError
+from lit_video.faults import Faults
 from lit_video.gather import Gathered
 from lit_video.planner import GopRead, Plan
 from lit_video.slots import SlotPool
@@ -22,6 +25,23 @@ from lit_video.workers import Job, Workers, join
 
 Item = TypeVar("Item")
 MakeBatch = Callable[[Tensor, Tensor], Gathered]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One batch's part of an epoch.
+
+    Attributes:
+        gathered: Its images.
+        places: This rank's positions that it covers.
+        kept: Those of them that the images are of, ascending: all, unless frames were left out.
+        stand_ins: Frame ids of images that are of another frame than the order has there, by position.
+    """
+
+    gathered: Gathered
+    places: range
+    kept: Sequence[int]
+    stand_ins: Mapping[int, int]
 
 
 class Assembly:
@@ -33,20 +53,24 @@ class Assembly:
         workers: They decode.
         admission: Positions ahead of the next batch of which the reads may be under way.
         gather: Makes a batch of the pool's frames and the numbers of slots.
+        faults: Says what to do about frames that cannot be decoded.
     """
 
-    def __init__(self, plan: Plan, pool: SlotPool, workers: Workers, admission: int, gather: MakeBatch) -> None:
+    def __init__(
+        self, plan: Plan, pool: SlotPool, workers: Workers, admission: int, gather: MakeBatch, faults: Faults
+    ) -> None:
         self._plan, self._pool, self._workers, self._admission = plan, pool, workers, admission
-        self._gather = gather
+        self._gather, self._faults = gather, faults
         self._next_read = next(plan, None)
         self._cursor = 0  # first position of the next batch
         self._jobs: dict[int, Job] = {}  # under way, by number
         self._num_submitted = 0
-        self._slot_of: dict[int, int] = {}  # decoded positions
+        self._slot_of: dict[int, int | None] = {}  # decoded positions; None: left out
+        self._stand_ins: dict[int, int] = {}  # positions that show another frame than the order's: its frame id
         self._uses: dict[int, int] = {}  # positions that a slot still has to fill
 
-    def images(self, sizes: Iterable[int]) -> Iterator[Gathered]:
-        """Yield the images of batches of these sizes, which cover the plan's positions from the first on.
+    def pieces(self, sizes: Iterable[int]) -> Iterator[Piece]:
+        """Yield batches of these sizes, which cover the plan's positions from the first on.
 
         Raises:
             Exception: What a decoder raised; DecodeError where a frame could not be had.
@@ -67,7 +91,9 @@ class Assembly:
     def _submit(self, read: GopRead) -> None:
         slots = self._pool.reserve(len(read.frame_indices))
         self._uses.update(zip(slots, map(len, read.positions), strict=True))
-        job = Job(self._num_submitted, read, slots)
+        self._hand_out(Job(self._num_submitted, read, slots))
+
+    def _hand_out(self, job: Job) -> None:
         self._num_submitted += 1
         self._jobs[job.number] = job
         self._workers.submit(job)
@@ -77,23 +103,47 @@ class Assembly:
         done = self._workers.wait()
         if done is None:
             return False
-        if done.error is not None:
-            raise done.error
         job = self._jobs.pop(done.number)
-        for slot, positions in zip(job.slots, job.read.positions, strict=True):
-            self._slot_of.update(dict.fromkeys(positions, slot))
+        missing = self._faults.missing(job, done.error)
+        if not missing and (frame_id := self._faults.settle(job)) is not None:
+            self._stand_ins.update(dict.fromkeys(job.read.positions[0], frame_id))
+        for frame_index, slot, positions in zip(job.read.frame_indices, job.slots, job.read.positions, strict=True):
+            if frame_index in missing:
+                assert isinstance(done.error, DecodeError)
+                self._replace(job, frame_index, slot, done.error)
+            else:
+                self._slot_of.update(dict.fromkeys(positions, slot))
         return True
 
-    def _take(self, positions: range) -> Gathered:
-        slots = [self._slot_of.pop(position) for position in positions]
-        images = self._gather(self._pool.frames, torch.tensor(slots))
-        for slot in slots:
-            self._uses[slot] -= 1
-            if not self._uses[slot]:
-                del self._uses[slot]
-                self._pool.free([slot])
+    def _replace(self, job: Job, frame_index: int, slot: int, error: DecodeError) -> None:
+        """Have another frame decoded into the slot of one that failed, or leave its positions out."""
+        stand_in = self._faults.stand_in(job, frame_index, error)
+        if stand_in is None:
+            positions = job.read.positions[job.read.frame_indices.index(frame_index)]
+            self._slot_of.update(dict.fromkeys(positions))
+            self._release(slot, len(positions))
+            return
+        read, redraw = stand_in
+        self._faults.expect(self._num_submitted, redraw)
+        self._hand_out(Job(self._num_submitted, read, [slot]))
+
+    def _take(self, positions: range) -> Piece:
+        slot_of = {position: self._slot_of.pop(position) for position in positions}
+        kept = {position: slot for position, slot in slot_of.items() if slot is not None}
+        if not kept:
+            raise self._faults.nothing_left()
+        stand_ins = {position: self._stand_ins.pop(position) for position in kept if position in self._stand_ins}
+        gathered = self._gather(self._pool.frames, torch.tensor(list(kept.values()), dtype=torch.int64))
+        for slot in kept.values():
+            self._release(slot, 1)
         self._cursor = positions.stop
-        return images
+        return Piece(gathered, positions, list(kept), stand_ins)
+
+    def _release(self, slot: int, uses: int) -> None:
+        self._uses[slot] -= uses
+        if not self._uses[slot]:
+            del self._uses[slot]
+            self._pool.free([slot])
 
 
 class Background(Generic[Item]):

@@ -13,6 +13,14 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+# What PyAV raises of a damaged file. FFmpegError alone is not enough: some of it PyAV finds out itself.
+UNREADABLE = (av.FFmpegError, OSError, ValueError, LookupError)
+
+
+def reason_of(error: Exception) -> str:
+    """Return what went wrong in a few words, without numbers and paths."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
 
 def open_video(path: Path | str, **options: Any) -> InputContainer:
     """Open the container at `path` for reading. Use it in a `with` block, or close it.
@@ -25,7 +33,7 @@ def open_video(path: Path | str, **options: Any) -> InputContainer:
         options: Further arguments of `av.open`, such as `hwaccel`.
 
     Raises:
-        OSError, ValueError: From PyAV: `av.error.FFmpegError` derives from the one that says what went wrong.
+        OSError, av.FFmpegError: A file that is not there, or is no container that FFmpeg knows.
     """
     # Tags that are not UTF-8 are common in old files, and nobody here reads tags.
     return av.open(str(path), metadata_errors="ignore", **options)
@@ -70,7 +78,7 @@ def seek(container: InputContainer, stream: VideoStream, how: Seek, target: int)
     """Bring an open container to `target`, and its decoders back to their initial state.
 
     Raises:
-        OSError: The container cannot seek, or not to there.
+        av.FFmpegError: The container cannot seek, or not to there.
     """
     if how is Seek.BYTE:
         container.seek(target, stream=stream, unsupported_byte_offset=True)
@@ -82,5 +90,5 @@ def decode(stream: VideoStream, packet: Packet) -> list[VideoFrame]:
     """Return the pictures that come out when `packet` goes in; a damaged packet gives none and does not stop a file."""
     try:
         return stream.decode(packet)
-    except (OSError, ValueError):  # what av.error.FFmpegError derives from
+    except UNREADABLE:
         return []

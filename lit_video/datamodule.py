@@ -8,11 +8,13 @@ from typing import Any
 
 from lightning import LightningDataModule
 
+from lit_video.arguments import check_arguments
 from lit_video.decoders.base import Decoder
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.demo import demo_clip
+from lit_video.epoch import Batch
 from lit_video.index import VideoIndex
-from lit_video.loader import Batch, VideoLoader, check_arguments
+from lit_video.loader import VideoLoader
 from lit_video.resume import Place
 from lit_video.samplers.base import Sampler
 from lit_video.samplers.uniform import UniformSampler
@@ -41,6 +43,7 @@ class VideoDataModule(LightningDataModule):
         index_dir: Where the index is kept; by default in the user's cache folder.
         drop_last: Leave out the last batch where it is short.
         shard: How ranks share an epoch: `gop` (each GOP is decoded on as few ranks as can be) or `slot`.
+        on_error: What to do about a frame that cannot be decoded: `raise`, `skip` or `redraw`.
         progress: Show a progress bar while files are indexed.
 
     Raises:
@@ -64,6 +67,7 @@ class VideoDataModule(LightningDataModule):
         index_dir: str | Path | None = None,
         drop_last: bool = False,
         shard: str = "gop",
+        on_error: str = "raise",
         progress: bool = True,
     ) -> None:
         super().__init__()
@@ -80,6 +84,7 @@ class VideoDataModule(LightningDataModule):
             "lookahead": lookahead,
             "drop_last": drop_last,
             "shard": shard,
+            "on_error": on_error,
         }
         check_arguments(batch_size=batch_size, **self._loader_arguments)
         self.index: VideoIndex | None = None

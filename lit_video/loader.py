@@ -8,49 +8,28 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from lit_video.assembly import Assembly, Background, MakeBatch
+from lit_video.arguments import check_arguments
+from lit_video.counts import Counts
 from lit_video.decoders.base import Decoder
-from lit_video.decoders.geometry import check_choice, parse_size
-from lit_video.gather import Gathered, choose_gather
+from lit_video.decoders.geometry import parse_size
+from lit_video.epoch import PATIENCE_SECONDS, Batch, Delivery, EpochRun
+from lit_video.faults import Fault, Faults
+from lit_video.gather import choose_gather
 from lit_video.index import VideoIndex
-from lit_video.planner import Budget, Plan, divide, plan
+from lit_video.planner import Budget, divide, plan
 from lit_video.processes import Processes, ProcessWorkers
 from lit_video.resume import Place, check_place, order_digest
 from lit_video.samplers.base import Sampler
-from lit_video.sharding import SHARDS, RankOrder
+from lit_video.sharding import RankOrder
 from lit_video.slots import SlotPool
 from lit_video.workers import ThreadWorkers, Workers
 
-Batch = dict[str, Tensor]
-Weigh = Callable[[np.ndarray], np.ndarray]
 MakeDecoder = Callable[[VideoIndex, tuple[int, int]], Decoder]
-
-# A stopped thread ends after the read that it is at; one that takes longer is left to end alone.
-PATIENCE_SECONDS = 2.0
-
-
-@dataclass
-class Counts:
-    """What a loader did since it was made. Times are of `time.perf_counter`."""
-
-    images: int = 0
-    batches: int = 0
-    reads: int = 0
-    delivered_frames: int = 0
-    decoded_frames: int = 0
-    peak_held_frames: int = 0
-    skipped_frames: int = 0
-    wait_seconds: float = 0.0
-    first_request: float | None = None
-    first_batch: float | None = None
 
 
 class VideoLoader:
@@ -77,10 +56,13 @@ class VideoLoader:
         rank: This one, from 0.
         world_size: Number of ranks.
         shard: How positions are dealt to ranks: `gop` or `slot`.
+        on_error: What to do about a frame that cannot be decoded: `raise`; `skip`, and the batch is smaller; or
+            `redraw`, and another frame, always the same for this one, comes in its place.
         device: Where the model is; batches are there. By default where the decoder leaves the frames.
 
     Attributes:
         counts: What was done so far.
+        ledger: Frames that were not delivered so far, and why.
 
     Raises:
         ValueError: An argument out of range.
@@ -103,10 +85,11 @@ class VideoLoader:
         rank: int = 0,
         world_size: int = 1,
         shard: str = "gop",
+        on_error: str = "raise",
         device: torch.device | str | None = None,
     ) -> None:
         check_arguments(
-            size, batch_size, threads, num_workers, start_method, lookahead_bytes, lookahead, drop_last, shard
+            size, batch_size, threads, num_workers, start_method, lookahead_bytes, lookahead, drop_last, shard, on_error
         )
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be in [0, {world_size}), got {rank}")
@@ -115,6 +98,8 @@ class VideoLoader:
         self.rank, self.world_size = rank, world_size
         self.size = parse_size(size)
         self.counts = Counts()
+        self.ledger: list[Fault] = []
+        self.on_error = on_error
         self.num_workers = num_workers
         self._threads, self._start_method = threads, start_method
         self._make_decoder, self._device = decoder, None if device is None else torch.device(device)
@@ -122,7 +107,7 @@ class VideoLoader:
         self._decoders: list[Decoder] = []
         self._processes: Processes | None = None
         self._pool: SlotPool | None = None
-        self._run: _Run | None = None
+        self._run: EpochRun | None = None
         self._place = Place(0, 0)
         self._under_way = False  # a batch was handed out since the place was set
 
@@ -243,7 +228,7 @@ class VideoLoader:
             (self.seed, place.epoch),
         )
 
-    def _start(self) -> _Run:
+    def _start(self) -> EpochRun:
         if self._under_way:
             self._place, self._under_way = Place(self._place.epoch + 1, 0), False
         self._stop()
@@ -253,7 +238,8 @@ class VideoLoader:
         workers = self._start_workers(self._pool)
         reads = plan(order, self.index, budget.lookahead, budget.held)
         gather = choose_gather(self._pool.frames.device, self.device)
-        self._run = _Run(order, reads, self._pool, workers, budget.admission, gather, self._weigh)
+        faults = Faults(self.on_error, self.index, self.seed, self._place.epoch)
+        self._run = EpochRun(order, reads, self._pool, workers, budget.admission, gather, self._weigh, faults)
         return self._run
 
     def _weigh(self, frame_ids: np.ndarray) -> np.ndarray:
@@ -299,80 +285,44 @@ class VideoLoader:
             self._processes.close(0)
             self._processes = None
 
-    def _take(self, run: _Run) -> Batch:
+    def _take(self, run: EpochRun) -> Batch:
         """Return the run's next batch, and keep count."""
         began = time.perf_counter()
-        batch = run.take() if run is self._run else None
+        delivery = run.take() if run is self._run else None
         ended = time.perf_counter()
-        if batch is None:
+        if delivery is None:
             raise RuntimeError("this iterator was ended: another one of the same loader was begun, or it was closed")
         counts = self.counts
         counts.wait_seconds += ended - began
         counts.first_request = counts.first_request or began
         counts.first_batch = counts.first_batch or ended
-        self._count(run, len(batch["image"]))
-        return batch
+        self._count(run, delivery)
+        return delivery.batch
 
-    def _count(self, run: _Run, size: int) -> None:
-        counts, costs = self.counts, run.new_costs()
-        counts.images += size
+    def _count(self, run: EpochRun, delivery: Delivery) -> None:
+        counts, costs, faults = self.counts, run.new_costs(), run.new_faults()
+        counts.images += len(delivery.batch["image"])
         counts.batches += 1
+        counts.skipped_frames += len(faults)
+        self.ledger += faults
         counts.reads += costs.reads
         counts.delivered_frames += costs.delivered_frames
         counts.decoded_frames += costs.decoded_frames
         counts.peak_held_frames = max(counts.peak_held_frames, run.pool.peak_held)
-        self._place = Place(self._place.epoch, self._place.position + size * self.world_size)
-        self._under_way = True
-        run.batches_left -= 1
+        done = self._place.position + delivery.num_positions * self.world_size
+        self._place, self._under_way = Place(self._place.epoch, done), True
         if not run.batches_left:
+            self._note_left_out(run.order)
             self._place, self._under_way = Place(self._place.epoch + 1, 0), False
 
-
-class Costs(NamedTuple):
-    """What reads cost."""
-
-    reads: int
-    delivered_frames: int
-    decoded_frames: int
-
-
-class _Run:
-    """One epoch under way: what its threads know, and nothing of who iterates."""
-
-    def __init__(
-        self,
-        order: RankOrder,
-        reads: Plan,
-        pool: SlotPool,
-        workers: Workers,
-        admission: int,
-        gather: MakeBatch,
-        weigh: Weigh,
-    ) -> None:
-        self.pool = pool
-        self.batches_left = len(order.batch_sizes)
-        self._plan, self._workers = reads, workers
-        self._counted = Costs(0, 0, 0)
-        self._background = Background(lambda: _batches(order, Assembly(reads, pool, workers, admission, gather), weigh))
-
-    def take(self) -> Batch | None:
-        """Return the next batch, or None once the run was stopped."""
-        item = self._background.take()
-        if item is None:
-            return None
-        gathered, batch = item
-        return {"image": gathered.take(), **batch}
-
-    def new_costs(self) -> Costs:
-        """Return what was planned since this was last asked."""
-        now = Costs(self._plan.num_reads, self._plan.delivered_frames, self._plan.decoded_frames)
-        new, self._counted = Costs(*(a - b for a, b in zip(now, self._counted, strict=True))), now
-        return new
-
-    def stop(self) -> bool:
-        """End all threads, and tell whether they did in time."""
-        self._workers.interrupt()
-        return self._background.stop(PATIENCE_SECONDS) and self._workers.stop(PATIENCE_SECONDS)
+    def _note_left_out(self, order: RankOrder) -> None:
+        """Note, on one rank, what no rank delivered because it could not be dealt out evenly."""
+        if self.rank == 0 and not self.drop_last:
+            for position in order.left_out.tolist():
+                video_ids, frames = self.index.locate(order.order[position : position + 1])
+                path, reason = self.index.path(int(video_ids[0])), "the last batch could not be dealt out evenly"
+                self.ledger.append(Fault(path, int(frames[0]), self._place.epoch, reason))
+                self.counts.skipped_frames += 1
 
 
 class BatchIterator(Iterator[Batch]):
@@ -380,7 +330,7 @@ class BatchIterator(Iterator[Batch]):
 
     def __init__(self, loader: VideoLoader) -> None:
         self._loader = loader
-        self._run: _Run | None = None
+        self._run: EpochRun | None = None
 
     def __next__(self) -> Batch:
         if self._run is None:
@@ -408,61 +358,4 @@ def _warn_of_short_sight(sampler: Sampler, num_positions: int, lookahead: int) -
             f" are decoded more than once: take about {max(1, 100 * lookahead // needed)} % as many lanes or frames of"
             " buffer, or raise data.lookahead_bytes.",
             stacklevel=3,
-        )
-
-
-def _batches(order: RankOrder, assembly: Assembly, weigh: Weigh) -> Iterator[tuple[Gathered, Batch]]:
-    begin = 0
-    for gathered in assembly.images(order.batch_sizes):
-        places = slice(begin, begin + len(gathered.images))
-        begin = places.stop
-        yield gathered, _describe(order, places, weigh)
-
-
-def _describe(order: RankOrder, places: slice, weigh: Weigh) -> Batch:
-    """Return all of a batch but its images."""
-    index, frame_ids = order.index, order[places]
-    video_ids, frame_indices = index.locate(frame_ids)
-    batch = {
-        "video_id": torch.from_numpy(video_ids),
-        "frame_index": torch.from_numpy(frame_indices),
-        "pts_seconds": torch.from_numpy(index.pts_seconds(frame_ids)),
-        "position": torch.from_numpy(order.positions(places)),
-        "weight": torch.from_numpy(weigh(frame_ids)).float(),
-    }
-    if index.label is not None:
-        batch["label"] = torch.from_numpy(index.label[video_ids])
-    return batch
-
-
-def check_arguments(
-    size: int | Sequence[int],
-    batch_size: int,
-    threads: int | str,
-    num_workers: int,
-    start_method: str | None,
-    lookahead_bytes: int,
-    lookahead: int | None,
-    drop_last: bool,
-    shard: str,
-) -> None:
-    """Check what can be checked of a loader's arguments before there is an index.
-
-    Raises:
-        ValueError: One is out of range.
-    """
-    height, width = parse_size(size)
-    if threads != "auto" and (not isinstance(threads, int) or threads < 1):
-        raise ValueError(f"threads must be 'auto' or at least 1, got {threads!r}")
-    if not isinstance(num_workers, int) or num_workers < 0:
-        raise ValueError(f"num_workers must be at least 0, got {num_workers!r}")
-    check_choice("start_method", start_method or "spawn", multiprocessing.get_all_start_methods())
-    check_choice("shard", shard, SHARDS)
-    for name, value in (("batch_size", batch_size), ("lookahead", 1 if lookahead is None else lookahead)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value!r}")
-    if not isinstance(lookahead_bytes, int) or lookahead_bytes < 3 * height * width * (batch_size + 1):
-        raise ValueError(
-            f"lookahead_bytes must hold more than a batch of {batch_size} frames of {height}x{width}, which is"
-            f" {3 * height * width * (batch_size + 1)} bytes, got {lookahead_bytes}"
         )

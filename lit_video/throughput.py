@@ -132,6 +132,7 @@ def measure(loader: VideoLoader, ended: float) -> dict[str, Any]:
         "peak_held_frames": counts.peak_held_frames,
         "slots": loader.budget.slots,
         "skipped_frames": counts.skipped_frames,
+        "ledger": [{"rank": loader.rank, **fault._asdict()} for fault in loader.ledger],
     }
 
 
@@ -147,6 +148,7 @@ def gather(mine: dict[str, Any]) -> list[dict[str, Any]]:
 def total(ranks: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the ranks' sum: counts added, times and peaks of the slowest and fullest rank."""
     report = {key: sum(rank[key] for rank in ranks) if key in SUMMED else _most(ranks, key) for key in ranks[0]}
+    report["ledger"] = [fault for rank in ranks for fault in rank["ledger"]]
     report["images_per_s"] = report["images"] / report["seconds"] if report["seconds"] else 0.0
     report["decode_amplification"] = report["decoded_frames"] / max(1, report["delivered_frames"])
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in report.items()}
@@ -205,6 +207,12 @@ def _copies(r: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("copied", f"{sizes[0]} to the GPU and {sizes[1]} back, each epoch")]
 
 
+def _fault(fault: Mapping[str, Any]) -> str:
+    instead = fault["replaced_by"]
+    what = f"; frame {instead[1]} of {instead[0]} came in its place" if instead else ""
+    return f"frame {fault['frame_index']} of {fault['path']}: {fault['reason']}{what}"
+
+
 def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
     index, machine = r["index"], r["machine"]
     reused = "all reused" if index["cached"] == index["videos"] else f"{index['cached']} reused"
@@ -221,5 +229,7 @@ def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("index", f"{index['videos']} videos, {index['frames']} frames, {index['seconds']:.2f} s, {reused}"),
         *[("skipped", f"{file['path']}: {file['reason']}") for file in skipped[:10]],
         *([("skipped", f"and {len(skipped) - 10} files more")] if len(skipped) > 10 else []),
+        *[("not delivered", _fault(fault)) for fault in r["ledger"][:10]],
+        *([("not delivered", f"and {len(r['ledger']) - 10} frames more")] if len(r["ledger"]) > 10 else []),
         ("machine", f"{machine['cpu']}, {machine['cores']} cores, {machine['gpu'] or 'no GPU'}"),
     ]

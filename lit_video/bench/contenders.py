@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from lit_video.counts import Counts
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import VideoIndex
-from lit_video.loader import Counts, VideoLoader
+from lit_video.loader import VideoLoader
 from lit_video.samplers.base import Sampler
 from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler

@@ -23,6 +23,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from lit_video.colour import LUMA_WEIGHTS, planes_to_frame
+from lit_video.container import UNREADABLE
 from lit_video.decoders.geometry import FITS, INTERPOLATIONS, Geometry, check_choice, fit_picture, parse_size
 from lit_video.decoders.reader import OpenVideos
 from lit_video.decoders.scaler import FULL_RANGE, UNTAGGED
@@ -69,7 +70,7 @@ class CudaOps:
         """Return the device, `cuda` being the one that is current in this thread."""
         if not torch.cuda.is_available():
             raise DeviceError(
-                "decoder=cuvid needs an NVIDIA GPU with its driver: there is no NVIDIA driver here that torch can use.\n"
+                "decoder=cuvid needs an NVIDIA GPU, and there is no NVIDIA driver here that torch can use.\n"
                 "Use decoder=pyav, or see what is missing: python scripts/doctor.py"
             )
         found = torch.device(device)
@@ -234,7 +235,7 @@ class GpuCodec:
         source = stream.codec_context
         try:
             context = av.CodecContext.create(name, "r", hwaccel=hwaccel)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (*UNREADABLE, RuntimeError) as error:
             raise DeviceError(
                 f"FFmpeg cannot decode with {name} on this GPU ({error}).\n"
                 "Use decoder=pyav, or see what is missing: python scripts/doctor.py"

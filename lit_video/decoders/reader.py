@@ -19,7 +19,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from lit_video.container import Seek, only_stream, open_video, seek
+from lit_video.container import UNREADABLE, Seek, only_stream, open_video, reason_of, seek
 from lit_video.errors import DecodeError
 from lit_video.index import VideoIndex
 from lit_video.index.truth import Start
@@ -33,7 +33,7 @@ class Codec(Protocol):
         """Return the pictures that come out when `packet` goes in; None drains what is held back.
 
         Raises:
-            OSError, ValueError: What `av.error.FFmpegError` derives from.
+            av.FFmpegError: The packet is damaged.
         """
         ...
 
@@ -100,9 +100,9 @@ class OpenVideos:
                 missing.discard(frame_index)
                 yield frame_index, picture
             cause = video.cause
-        except OSError as error:
+        except UNREADABLE as error:
             self._forget(read.video_id)
-            cause = error.strerror or str(error)
+            cause = reason_of(error)
         if missing:
             lengths = self._index.lengths
             path = self._index.path(read.video_id)
@@ -204,8 +204,8 @@ class OpenVideo:
     def _decode(self, packet: Packet | None) -> list[VideoFrame]:
         try:
             return self._codec.decode(packet)
-        except (OSError, ValueError) as error:  # what av.error.FFmpegError derives from
-            self.cause = getattr(error, "strerror", None) or str(error)
+        except UNREADABLE as error:
+            self.cause = reason_of(error)
             return []
 
     # Pictures by their pts.
@@ -259,8 +259,8 @@ class OpenVideo:
         self._next_frame = None
         try:
             self._seek(Seek.TIME, target)
-        except OSError as error:
-            self.cause = error.strerror or str(error)
+        except UNREADABLE as error:
+            self.cause = reason_of(error)
             return
         packets = self._container.demux(self._stream)
         yield from ((packet, packets) for packet in packets)
@@ -307,7 +307,7 @@ class OpenVideo:
                 self._reopen()
             try:
                 self._seek(start.how, start.target)
-            except OSError:
+            except UNREADABLE:
                 continue
             packets = self._container.demux(self._stream)
             first = next(packets, None)

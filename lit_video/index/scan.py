@@ -20,7 +20,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Int64
 
-from lit_video.container import Seek, choose_stream, decode, only_stream, open_video
+from lit_video.container import UNREADABLE, Seek, choose_stream, decode, only_stream, open_video, reason_of
 from lit_video.index.bitstream import is_clean_start, is_shown
 from lit_video.index.truth import Start, decode_sequentially, find_starts
 from lit_video.picture import right_angle
@@ -82,8 +82,9 @@ def scan_file(path: Path) -> Entry:
             raise NotAVideo("not a regular file")
         with open_video(path) as container:
             return _scan(path, container, only_stream(container, choose_stream(container).index))
-    except (OSError, ValueError, LookupError) as error:  # av.error.FFmpegError is one of these, by what went wrong
-        raise NotAVideo(_reason(error)) from error
+    except UNREADABLE as error:
+        reason = reason_of(error)
+        raise NotAVideo(reason[:1].lower() + reason[1:]) from error
 
 
 def _scan(path: Path, container: InputContainer, stream: VideoStream) -> Entry:
@@ -173,8 +174,3 @@ def _decode(path: Path, stream: VideoStream) -> tuple[np.ndarray, list[Start]]:
     last = -1
     pts = [last := last + 1 if value is None else value for value in truth.pts]
     return np.array(pts, np.int64), find_starts(path, stream.index, truth)
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text[:1].lower() + text[1:]

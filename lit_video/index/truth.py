@@ -17,7 +17,7 @@ from pathlib import Path
 from av.container import InputContainer
 from av.packet import Packet
 
-from lit_video.container import Seek, decode, only_stream, open_video, seek
+from lit_video.container import UNREADABLE, Seek, decode, only_stream, open_video, seek
 from lit_video.picture import checksum
 
 # Pictures that a decoder may give before it has recovered; more, and the keyframe is not worth having.
@@ -123,7 +123,7 @@ def _try_seek(
         check = zlib.crc32(bytes(first))
         pictures = (checksum(p) for packet in _chain(first, packets) for p in decode(stream, packet))
         frame, drop = _agree(pictures, sums, places, expected, end)
-    except (OSError, ValueError, LookupError):
+    except UNREADABLE:
         return None
     return Start(frame, how, target, drop, check)
 

@@ -16,8 +16,11 @@ Facts flow one way, and the modules are named in that order::
     advice        costs and R -> a sampler, as a command line
 
     facts         everything found -> the one dictionary that report.json is
-    pictures      facts -> PNG files
+    curves        the parts of it that are drawn
+    canvas        what figures share
+    pictures      facts -> figures
     words         facts -> report.md
+    summary       everything found -> facts, with the recommendation
     main          all of it, and a folder that is written at the end
 """
 

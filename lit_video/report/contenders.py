@@ -36,10 +36,10 @@ class Contender:
     chunk: int | str | None
     arguments: tuple[str, ...]
 
-    def same_as(self, other: Contender) -> bool:
-        """Tell whether both load the same frames in the same way."""
+    def same_order_as(self, other: Contender) -> bool:
+        """Tell whether both load the same frames in the same order."""
         mine, its = self.make(0), other.make(0)
-        return type(mine) is type(its) and mine == its and self.lookahead == other.lookahead
+        return type(mine) is type(its) and mine == its
 
 
 def list_contenders(setting: Setting, options: Options, named: str) -> list[Contender]:
@@ -57,23 +57,32 @@ def list_contenders(setting: Setting, options: Options, named: str) -> list[Cont
     index = setting.index
     make = lambda seed: setting.make_sampler(index=index, seed=seed)  # noqa: E731
     own = Contender(f"{named}, as named", NAMED, make, setting.lookahead, None, ())
-    known = any(own.same_as(contender) for contender in found)
+    known = any(own.same_order_as(one) and own.lookahead == one.lookahead for one in found)
     return found if known else [own, *found]
 
 
 def _uniform(setting: Setting, options: Options) -> Iterator[Contender]:
-    index = setting.index
-    reach = setting.budget(index.num_frames, setting.lookahead).lookahead
+    reach = uniform_reach(setting)
     for lookahead in sorted({max(1, round(share * reach)) for share in options.lookaheads}):
-        farthest = lookahead == reach
-        yield Contender(
-            f"uniform W={lookahead}",
-            "uniform",
-            lambda seed: UniformSampler(index, seed),
-            setting.lookahead if farthest else lookahead,
-            None,
-            ("sampler=uniform",) if farthest else ("sampler=uniform", f"data.lookahead={lookahead}"),
-        )
+        yield uniform(setting, None if lookahead == reach else lookahead)
+
+
+def uniform_reach(setting: Setting) -> int:
+    """Return how many positions a read of uniform order looks ahead, as far as memory or the user lets it."""
+    return setting.budget(setting.index.num_frames).lookahead
+
+
+def uniform(setting: Setting, lookahead: int | None = None) -> Contender:
+    """Return uniform order with a look-ahead of so many positions, or as far as it may."""
+    index = setting.index
+    return Contender(
+        f"uniform W={lookahead or uniform_reach(setting)}",
+        "uniform",
+        lambda seed: UniformSampler(index, seed),
+        lookahead or setting.lookahead,
+        None,
+        ("sampler=uniform", *(() if lookahead is None else (f"data.lookahead={lookahead}",))),
+    )
 
 
 def _chunked(setting: Setting, options: Options) -> Iterator[Contender]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lit_video.decoders.base import Decoder
 from lit_video.loader import Batch, VideoLoader
-from lit_video.planner import GopRead
+from lit_video.planner import Budget, GopRead
 from lit_video.report.contenders import Contender
 from lit_video.report.setting import Options, Setting
 
@@ -42,6 +42,7 @@ class WatchedDecoder:
     def __init__(self, decoder: Decoder, reads: list[Read]) -> None:
         self._decoder, self._reads = decoder, reads
         self.device, self.start_method = decoder.device, decoder.start_method
+        self.default_threads = getattr(decoder, "default_threads", None)
 
     def decode(self, read: GopRead, out: Sequence[UInt8[Tensor, "3 height width"]]) -> None:
         """Decode, and note what it took."""
@@ -72,7 +73,8 @@ class Measured:
         wanted_per_image: Frames that were written; below 1 where a frame fills two positions.
         reads_per_image: Seeks.
         peak_held_frames: Slots in use at most.
-        lookahead: Positions that a read looked ahead.
+        budget: How the memory was divided, and how far a read looked ahead.
+        threads: That decoded.
         reads: All of them, those for the first batch too.
         warned: What the loader warned of.
     """
@@ -87,7 +89,8 @@ class Measured:
     wanted_per_image: float
     reads_per_image: float
     peak_held_frames: int
-    lookahead: int
+    budget: Budget
+    threads: int
     reads: tuple[Read, ...]
     warned: tuple[str, ...]
 
@@ -155,7 +158,8 @@ def _summary(loader: VideoLoader, reads: Sequence[Read], times: _Times, warned: 
         wanted_per_image=sum(read.wanted for read in found) / filled,
         reads_per_image=len(found) / filled,
         peak_held_frames=counts.peak_held_frames,
-        lookahead=loader.budget.lookahead,
+        budget=loader.budget,
+        threads=loader.threads,
         reads=tuple(reads),
         warned=tuple(dict.fromkeys(warned)),
     )

@@ -13,6 +13,7 @@ from lit_video.planner import plan
 from lit_video.report.contenders import Contender
 from lit_video.report.contest import Measured, Read
 from lit_video.report.setting import Setting
+from lit_video.samplers.uniform import UniformSampler
 
 PLANNED = 2**17  # positions of an epoch that are planned, at a few hundred thousand a second
 
@@ -86,14 +87,13 @@ def plan_epoch(setting: Setting, contender: Contender, measured: Measured, costs
     """
     order = contender.make(setting.seed).order(0)
     positions = np.asarray(order[0 : min(len(order), PLANNED)])
-    budget = setting.budget(len(order), contender.lookahead)
-    reads = plan(positions, setting.index, budget.lookahead, budget.held)
+    reads = plan(positions, setting.index, measured.budget.lookahead, measured.budget.held)
     wanted = sum(len(read.frame_indices) for read in reads)
     filled = reads.delivered_frames
     decoded, opened, wanted = reads.decoded_frames / filled, reads.num_reads / filled, wanted / filled
     here = costs.per_image(measured.decoded_per_image, measured.wanted_per_image, measured.reads_per_image)
     there = costs.per_image(decoded, wanted, opened)
-    theory, formula = decode_theory(setting, contender, budget.lookahead)
+    theory, formula = decode_theory(setting, contender, measured.budget.lookahead)
     return Epoch(decoded, opened, wanted, theory, formula, measured.images_per_s * here / there)
 
 
@@ -111,8 +111,6 @@ def decode_theory(setting: Setting, contender: Contender, lookahead: int) -> tup
 
 def planned_curve(setting: Setting, lookaheads: Sequence[int]) -> Float64[np.ndarray, " points"]:
     """Return the decode amplification of uniform order by look-ahead, planned without a limit of memory."""
-    from lit_video.samplers.uniform import UniformSampler
-
     order = UniformSampler(setting.index, setting.seed).order(0)
     positions = np.asarray(order[0 : min(len(order), PLANNED)])
     amplification = []

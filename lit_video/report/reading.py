@@ -51,7 +51,7 @@ def describe_frames(
     batch_size = min(BATCH, setting.batch_size)  # of so many, the memory is known to hold more than one
     loader = setting.make_loader(listed, min(REACH, len(frame_ids)), batch_size=batch_size)
     try:
-        return np.concatenate([describe(batch["image"], frame_ids[batch["position"]]) for batch in loader])
+        return np.concatenate([describe(batch["image"], frame_ids[batch["position"].numpy()]) for batch in loader])
     finally:
         loader.close()
 

@@ -24,9 +24,9 @@ def stratified_order(n: int, num_strata: int, seed: int, epoch: int) -> Int64[np
 
 
 def stratified_variance(R_line: Float64[np.ndarray, " lags"], n: int, num_strata: int) -> float:
-    """Return the design effect of a batch with one frame from each stratum: variance within a stratum over all (F29)."""
+    """Return the design effect of a batch with one frame from each stratum: the share of variance within one (F29)."""
     run = max(1, round(n / num_strata))
-    return 1 - h(R_line, run) / run if run > 1 or n > 1 else 1.0
+    return 1 - h(R_line, run) / run
 
 
 def stratified_correlation(

@@ -1,0 +1,21 @@
+"""What a loader did: the figures that `throughput.json` is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Counts:
+    """What a loader did since it was made. Times are of `time.perf_counter`."""
+
+    images: int = 0
+    batches: int = 0
+    reads: int = 0
+    delivered_frames: int = 0
+    decoded_frames: int = 0
+    peak_held_frames: int = 0
+    skipped_frames: int = 0
+    wait_seconds: float = 0.0
+    first_request: float | None = None
+    first_batch: float | None = None

@@ -1,0 +1,132 @@
+"""What to do about frames that cannot be decoded: raise, leave them out, or draw others, and tell of it in any case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from lit_video.errors import DecodeError
+from lit_video.index import VideoIndex
+from lit_video.planner import GopRead
+from lit_video.rng import rng
+from lit_video.workers import Job
+
+POLICIES = ("raise", "skip", "redraw")
+
+# So many frames in a row that cannot be decoded are no longer a few damaged ones.
+MOST_REDRAWS = 32
+
+
+class Fault(NamedTuple):
+    """A frame that was not delivered.
+
+    Attributes:
+        path: Its video.
+        frame_index: Its place there.
+        epoch: In which it should have come.
+        reason: Why it did not.
+        replaced_by: Path and frame index of the frame that came in its place, or None.
+    """
+
+    path: str
+    frame_index: int
+    epoch: int
+    reason: str
+    replaced_by: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class Redraw:
+    """A frame that stands in for another: the frame id that failed first, why, and how often was drawn since."""
+
+    original: int
+    reason: str
+    attempt: int
+
+
+class Faults:
+    """The policy of one epoch, and its ledger.
+
+    A frame's replacement is a function of seed, epoch and the frame: whatever number of threads, workers or ranks, and
+    however far the planner looks ahead, the same frame comes in its place. Drawn anew until one can be decoded, it is
+    uniform over the frames that can.
+
+    Args:
+        policy: `raise`, `skip` or `redraw`.
+        index: The videos.
+        seed: The run's.
+        epoch: This one.
+
+    Attributes:
+        ledger: Frames that were not delivered, in no particular order.
+    """
+
+    def __init__(self, policy: str, index: VideoIndex, seed: int, epoch: int) -> None:
+        self._policy, self._index, self._seed, self._epoch = policy, index, seed, epoch
+        self._redraws: dict[int, Redraw] = {}  # by number of the job that decodes a replacement
+        self.ledger: list[Fault] = []
+        self._last: DecodeError | None = None
+
+    def nothing_left(self) -> DecodeError:
+        """Return what to raise where not one frame of a batch could be decoded: that is no longer a little damage."""
+        assert self._last is not None
+        return self._last
+
+    def missing(self, job: Job, error: BaseException | None) -> list[int]:
+        """Return the frame indices of a job that did not come.
+
+        Raises:
+            BaseException: `error`, unless it is one that the policy puts up with.
+        """
+        if error is None:
+            return []
+        if self._policy == "raise" or not isinstance(error, DecodeError):
+            raise error
+        self._last = error
+        return [frame for frame in job.read.frame_indices if frame in error.missing]
+
+    def stand_in(self, job: Job, frame_index: int, error: DecodeError) -> tuple[GopRead, Redraw] | None:
+        """Return what to decode in the place of a frame that failed, or None where it is left out.
+
+        Raises:
+            DecodeError: Too many replacements failed as well.
+        """
+        frame_id = int(self._index.offset[job.read.video_id]) + frame_index
+        before = self._redraws.pop(job.number, None) or Redraw(frame_id, error.cause, 0)
+        if self._policy == "skip":
+            self._note(before, None)
+            return None
+        if before.attempt == MOST_REDRAWS:
+            raise error
+        draw = rng(self._seed, "redraw", self._epoch, before.original, before.attempt)
+        frame = int(draw.integers(self._index.num_frames))
+        positions = job.read.positions[job.read.frame_indices.index(frame_index)]
+        return self._read_of(frame, positions), replace(before, attempt=before.attempt + 1)
+
+    def expect(self, number: int, redraw: Redraw) -> None:
+        """Remember that job `number` decodes a replacement."""
+        self._redraws[number] = redraw
+
+    def settle(self, job: Job) -> int | None:
+        """Return the frame id that a job which ended well delivers in the place of another, or None if of no other."""
+        redraw = self._redraws.pop(job.number, None)
+        if redraw is None:
+            return None
+        frame_id = int(self._index.offset[job.read.video_id]) + job.read.frame_indices[0]
+        self._note(redraw, frame_id)
+        return frame_id
+
+    def _note(self, redraw: Redraw, replaced_by: int | None) -> None:
+        (path, frame_index), instead = self._place(redraw.original), None
+        if replaced_by is not None:
+            instead = self._place(replaced_by)
+        self.ledger.append(Fault(path, frame_index, self._epoch, redraw.reason, instead))
+
+    def _place(self, frame_id: int) -> tuple[str, int]:
+        video_id = int(self._index.offset.searchsorted(frame_id, side="right")) - 1
+        return self._index.path(video_id), frame_id - int(self._index.offset[video_id])
+
+    def _read_of(self, frame_id: int, positions: tuple[int, ...]) -> GopRead:
+        video_id = int(self._index.offset.searchsorted(frame_id, side="right")) - 1
+        start = int(self._index.columns.start[frame_id])
+        return GopRead(video_id, start, (frame_id - int(self._index.offset[video_id]),), (positions,))
