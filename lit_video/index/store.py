@@ -41,7 +41,7 @@ def load(folder: Path) -> VideoIndex:
         return load_columns(folder / header["columns"])
     except FileNotFoundError as error:
         raise IndexStoreError(
-            f"{folder}: no index here.\nMake one: python scripts/index.py data.root=FOLDER data.index_dir={folder}"
+            f"{folder}: no index here.\nMake one: python scripts/index.py FOLDER --index-dir {folder}"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IndexStoreError(

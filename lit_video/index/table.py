@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int, Int64
@@ -15,6 +15,9 @@ from jaxtyping import Float64, Int, Int64
 from lit_video.container import Seek
 from lit_video.index.scan import Entry
 from lit_video.index.truth import Start
+
+if TYPE_CHECKING:
+    from lit_video.verify import Verification
 
 MADE = ("exact", "decoded")
 
@@ -227,6 +230,16 @@ class VideoIndex:
             drop=int(c.start_drop[row]),
             check=int(c.start_check[row]),
         )
+
+    def verify(self, video_id: int) -> Verification:
+        """Check every frame of a video by random access, sample by sample, against one sequential decode.
+
+        Raises:
+            OSError: The file cannot be opened any more.
+        """
+        from lit_video.verify import verify
+
+        return verify(self, video_id)
 
     def digest(self) -> str:
         """Return what names this data: the videos' names, sizes in bytes and frame counts, in order."""

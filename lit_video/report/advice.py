@@ -33,7 +33,7 @@ def propose(
     return recommend(
         Conditions(
             gop_lengths=setting.gop_lengths,
-            R=likeness.for_runs,
+            R=likeness.for_runs(int(setting.gop_lengths.max())),
             b=setting.batch_size,
             decode_seconds=costs.decode_seconds + costs.deliver_seconds,
             seek_seconds=costs.seek_seconds,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,11 @@ class Contender:
     chunk: int | str | None
     arguments: tuple[str, ...]
 
+    @property
+    def sampler_name(self) -> str:
+        """Without the look-ahead, which makes no difference to the order."""
+        return self.name.split(" W=")[0]
+
     def same_order_as(self, other: Contender) -> bool:
         """Tell whether both load the same frames in the same order."""
         mine, its = self.make(0), other.make(0)
@@ -59,6 +64,15 @@ def list_contenders(setting: Setting, options: Options, named: str) -> list[Cont
     own = Contender(f"{named}, as named", NAMED, make, setting.lookahead, None, ())
     known = any(own.same_order_as(one) and own.lookahead == one.lookahead for one in found)
     return found if known else [own, *found]
+
+
+def different(contenders: Iterable[Contender]) -> list[Contender]:
+    """Return one contender of each order."""
+    found: list[Contender] = []
+    for contender in contenders:
+        if not any(contender.same_order_as(other) for other in found):
+            found.append(contender)
+    return found
 
 
 def _uniform(setting: Setting, options: Options) -> Iterator[Contender]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from lit_video.bias import planner_sliding
+from lit_video.bias import planner_block, planner_sliding
 from lit_video.planner import plan
 from lit_video.report.contenders import Contender
 from lit_video.report.contest import Measured, Read
@@ -100,6 +100,8 @@ def plan_epoch(setting: Setting, contender: Contender, measured: Measured, costs
 def decode_theory(setting: Setting, contender: Contender, lookahead: int) -> tuple[float | None, str]:
     """Return the decode amplification that docs/bias.md gives, and its name there."""
     gops = setting.gop_lengths
+    if contender.family == "uniform" and lookahead == 1:
+        return planner_block(gops, 1).decoded, "F47"
     if contender.family == "uniform":
         return planner_sliding(gops, lookahead).decoded, "F48"
     if contender.chunk == "gop" or contender.family == "sequential":

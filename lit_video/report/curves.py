@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lit_video.bias import eff_rates, h_curve, planner_memory, planner_sliding
+from lit_video.bias import eff_rates, h_curve, planner_sliding
+from lit_video.bias.planner_law import SLOTS_PER_FRAME
 from lit_video.report.contenders import uniform_reach
 from lit_video.report.costs import Costs, Epoch, planned_curve
 from lit_video.report.facts import Entrant, Facts
@@ -22,7 +23,7 @@ LONGEST_HORIZON = 2**14  # slots
 def variance_time(entrants: Sequence[Entrant], likeness: Likeness, batch_size: int) -> list[Facts]:
     """Return the design effect by horizon, by law and as measured, of each sampler once."""
     curves: list[Facts] = []
-    for entrant in _different(entrants):
+    for entrant in entrants:
         slots = len(entrant.contender.make(0).order(0))
         horizons = [2**i for i in range(slots.bit_length()) if 2 * 2**i <= min(slots, 2 * LONGEST_HORIZON)]
         if not horizons:
@@ -30,7 +31,7 @@ def variance_time(entrants: Sequence[Entrant], likeness: Likeness, batch_size: i
         measured = entrant.deff
         curves.append(
             {
-                "name": entrant.contender.name.split(" W=")[0],
+                "name": entrant.contender.sampler_name,
                 "family": entrant.contender.family,
                 "slots": horizons,
                 "law": law_curve(entrant.contender.make(0), likeness.R, batch_size, horizons),
@@ -40,15 +41,6 @@ def variance_time(entrants: Sequence[Entrant], likeness: Likeness, batch_size: i
             }
         )
     return curves
-
-
-def _different(entrants: Sequence[Entrant]) -> list[Entrant]:
-    """Return one entrant of each sampler: look-aheads make no difference to the order."""
-    found: list[Entrant] = []
-    for entrant in entrants:
-        if not any(entrant.contender.same_order_as(other.contender) for other in found):
-            found.append(entrant)
-    return found
 
 
 def run_lengths(setting: Setting, options: Options, likeness: Likeness, costs: Costs, epoch: Epoch | None) -> Facts:
@@ -61,7 +53,7 @@ def run_lengths(setting: Setting, options: Options, likeness: Likeness, costs: C
         costs: Of reads.
         epoch: Of uniform order with a look-ahead; None: it did not compete.
     """
-    R = likeness.for_runs[:LONGEST_RUN]
+    R = likeness.for_runs(int(setting.gop_lengths.max()))[:LONGEST_RUN]
     reach = costs.seek_seconds + costs.decode_seconds * setting.lead_in
     frame = costs.decode_seconds + costs.deliver_seconds
     scales = {"infinite": math.inf, "batch": float(setting.batch_size), "zero": 0.0}
@@ -93,7 +85,7 @@ def lookahead_facts(setting: Setting, rows: Sequence[Facts]) -> Facts:
     frames, gops = setting.index.num_frames, setting.gop_lengths
     fine = np.unique(np.geomspace(1, frames, 60).round().astype(np.int64))
     coarse = np.unique(np.geomspace(1, min(frames, 2**17), 9).round().astype(np.int64))
-    memory = lambda W: planner_memory(int(W), setting.frame_bytes) / 2**20  # noqa: E731
+    memory = lambda W: W / SLOTS_PER_FRAME * setting.frame_bytes / 2**20  # noqa: E731
     uniform = [row for row in rows if row["family"] == "uniform"]
     return {
         "lookahead": fine,

@@ -14,6 +14,7 @@ from lit_video.report.setting import Options
 from lit_video.rng import rng
 
 FEWEST_LAGS = 4  # that three numbers can be fitted to
+LEAST_H = 0.5  # design effect of a run; a smaller one is that of nearly all there is
 LONGEST = 2**16  # lags of R; frames further apart count as the last ones do
 
 
@@ -50,11 +51,15 @@ class Likeness:
             return f"drawing {self.num_units} videos anew"
         return f"a moving-block bootstrap: drawing blocks of {self.block} consecutive frames anew"
 
-    @property
-    def for_runs(self) -> Float64[np.ndarray, " lags"]:
-        """R up to the longest run whose variance is above 0: beyond, the measured R is not that of any population."""
-        useless = np.flatnonzero(h_curve(self.R) <= 0)
-        return self.R[: useless[0]] if len(useless) else self.R
+    def for_runs(self, longest_gop: int) -> Float64[np.ndarray, " lags"]:
+        """Return R as far as runs are worth considering: to where longer ones are less varied, or a GOP's length.
+
+        Runs that are nearly a whole video have a small variance only because there are so few of them.
+        """
+        curve = h_curve(self.R)
+        useless = np.flatnonzero(curve < LEAST_H)
+        end = max(int(curve.argmax()) + 1, longest_gop)
+        return self.R[: min(end, useless[0])] if len(useless) else self.R[:end]
 
 
 def measure_likeness(pilot: Pilot, options: Options, seed: int, num_lags: int) -> Likeness:
