@@ -20,6 +20,7 @@ Facts flow one way, and the modules are named in that order::
     canvas        what figures share
     pictures      facts -> figures
     words         facts -> report.md
+    reasons       facts -> why the recommended sampler is recommended
     summary       everything found -> facts, with the recommendation
     main          all of it, and a folder that is written at the end
 """

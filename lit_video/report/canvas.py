@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lit_video.errors import LitVideoError
 
@@ -58,6 +59,7 @@ def new_figure(title: str, right: float = 0.97, columns: int = 1) -> tuple[Figur
 
 
 def png(figure: Figure) -> bytes:
+    """Return a figure as a PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     file = io.BytesIO()
@@ -75,9 +77,10 @@ def plain_numbers(axis: Any) -> None:
 
 
 def label_column(
-    axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str], colours: Sequence[str]
+    axes: Axes, x: ArrayLike, y: ArrayLike, names: Sequence[str], colours: Sequence[str], at: float = 1.05
 ) -> None:
     """Name the points in a column at the right, in their order of height, with a line to each."""
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     figure_points = axes.transData.transform(np.c_[x, y])
     heights = axes.transAxes.inverted().transform(figure_points)[:, 1]
     places = spread(heights, 0.05, 0.02, 0.98)
@@ -85,7 +88,7 @@ def label_column(
         axes.annotate(
             name,
             (x[i], y[i]),
-            xytext=(1.05, places[i]),
+            xytext=(at, places[i]),
             textcoords="axes fraction",
             fontsize=9.5,
             color=colours[i],
@@ -95,15 +98,16 @@ def label_column(
         )
 
 
-def spread(places: Sequence[float], distance: float, low: float, high: float) -> np.ndarray:
+def spread(places: ArrayLike, distance: float, low: float, high: float) -> np.ndarray:
     """Return places moved as little as keeps them `distance` apart and, if they fit, within [low, high].
 
     >>> spread([0.5, 0.5, 0.9], 0.1, 0, 1).round(2).tolist()
     [0.45, 0.55, 0.9]
     """
+    places = np.asarray(places, np.float64)
     order = np.argsort(places, kind="stable")
     steps = distance * np.arange(len(order))
-    free = np.asarray(places, dtype=np.float64)[order] - steps
+    free = places[order] - steps
     # Pool neighbours that are out of order into their mean: the closest ascending sequence.
     blocks: list[list[float]] = []
     for value in free:

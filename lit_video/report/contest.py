@@ -17,8 +17,9 @@ from lit_video.loader import Batch, VideoLoader
 from lit_video.planner import Budget, GopRead
 from lit_video.report.contenders import Contender
 from lit_video.report.setting import Options, Setting
+from lit_video.resume import Place
 
-PARTS = 4  # of a measurement, whose rates say how sure the rate is
+PARTS = 2  # of a round, whose rates say how sure the rate is
 
 
 class Read(NamedTuple):
@@ -26,6 +27,7 @@ class Read(NamedTuple):
 
     ended: float  # a time of `time.perf_counter`
     seconds: float  # that its thread was busy
+    cpu_seconds: float  # of these, that it had a core
     decoded: int  # frames from the keyframe to the last wanted one
     wanted: int  # frames that were scaled and written
     filled: int  # positions of the order that they fill
@@ -46,25 +48,75 @@ class WatchedDecoder:
 
     def decode(self, read: GopRead, out: Sequence[UInt8[Tensor, "3 height width"]]) -> None:
         """Decode, and note what it took."""
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.thread_time()
         self._decoder.decode(read, out)
-        ended = time.perf_counter()
+        ended, cpu_ended = time.perf_counter(), time.thread_time()
         filled = sum(map(len, read.positions))
-        self._reads.append(Read(ended, ended - began, read.num_decoded, len(read.frame_indices), filled))
+        costs = read.num_decoded, len(read.frame_indices), filled
+        self._reads.append(Read(ended, ended - began, cpu_ended - cpu_began, *costs))
 
     def close(self) -> None:
         """Close all files."""
         self._decoder.close()
 
 
+@dataclass(frozen=True, eq=False)
+class Round:
+    """One run of a contender.
+
+    Attributes:
+        reads: All that ended, those for the first batch too.
+        asked: When the first batch was asked for, a time of `time.perf_counter`.
+        began: When it came.
+        ended: When the last one came.
+        images: That were handed out, the first batch apart.
+        wait_seconds: For batches, the first apart.
+        peak_held_frames: Slots in use at most.
+        budget: How the memory was divided, and how far a read looked ahead.
+        threads: That decoded.
+        warned: What the loader warned of.
+    """
+
+    reads: tuple[Read, ...]
+    asked: float
+    began: float
+    ended: float
+    images: int
+    wait_seconds: float
+    peak_held_frames: int
+    budget: Budget
+    threads: int
+    warned: tuple[str, ...]
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """When the measurement began and ended.
+
+        It begins with the first batch, unless all frames came with that: then how they came is part of it.
+        """
+        return self.began if self.reads and self.reads[-1].ended > self.began else self.asked, self.ended
+
+    @property
+    def counted(self) -> list[Read]:
+        """The reads that ended meanwhile."""
+        return [read for read in self.reads if self.span[0] < read.ended <= self.span[1]]
+
+    @property
+    def rates(self) -> Float64[np.ndarray, " parts"]:
+        """Images per second in each of PARTS equal parts of the time."""
+        ended, filled = [read.ended for read in self.counted], [read.filled for read in self.counted]
+        made, _ = np.histogram(ended, bins=PARTS, range=self.span, weights=filled)
+        return made / ((self.span[1] - self.span[0]) / PARTS)
+
+
 @dataclass(frozen=True)
 class Measured:
-    """What a contender did.
+    """What a contender did, all rounds together.
 
     Attributes:
         images_per_s: Positions that reads filled, for each second. Those that wait for their turn count as well: so a
             short measurement says what a long one would.
-        standard_error: Of it, from the parts of the measurement.
+        standard_error: Of it, from parts of the measurement.
         images: That were handed out meanwhile.
         seconds: How long the measurement was.
         first_batch_seconds: From the first request to the first batch, which is before the measurement.
@@ -95,8 +147,8 @@ class Measured:
     warned: tuple[str, ...]
 
 
-def measure(setting: Setting, options: Options, contender: Contender) -> Measured:
-    """Load with a contender: one batch to warm up, then until the time is over or enough images were made.
+def load(setting: Setting, options: Options, contender: Contender, number: int) -> Round:
+    """Load with a contender, in a round of this number: one batch to warm up, then until time or images are over.
 
     Raises:
         DecodeError: A frame could not be decoded.
@@ -104,29 +156,36 @@ def measure(setting: Setting, options: Options, contender: Contender) -> Measure
     reads: list[Read] = []
     watched = lambda index, size: WatchedDecoder(setting.make_decoder(index, size), reads)  # noqa: E731
     loader = setting.make_loader(contender.make(setting.seed), contender.lookahead, watched)
+    loader.go_to(Place(number, 0))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            times = _load(loader, reads, options)
-            return _summary(loader, reads, times, [str(w.message) for w in caught if w.category is UserWarning])
+            asked, began, ended = _run(loader, reads, options)
+            return Round(
+                reads=tuple(read for read in reads if read.ended <= ended),
+                asked=asked,
+                began=began,
+                ended=ended,
+                images=loader.counts.images - loader.batch_size,
+                wait_seconds=max(0.0, loader.counts.wait_seconds - (began - asked)),
+                peak_held_frames=loader.counts.peak_held_frames,
+                budget=loader.budget,
+                threads=loader.threads,
+                warned=tuple(dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning)),
+            )
         finally:
             loader.close()
 
 
-class _Times(NamedTuple):
-    asked: float
-    began: float  # when the first batch came
-    ended: float
-
-
-def _load(loader: VideoLoader, reads: Sequence[Read], options: Options) -> _Times:
+def _run(loader: VideoLoader, reads: Sequence[Read], options: Options) -> tuple[float, float, float]:
+    """Return when the first batch was asked for, when it came, and when the last one came."""
     batches = _forever(loader)
     asked = time.perf_counter()
     next(batches)
     began = time.perf_counter()
     while not _enough(reads, began, options):
         next(batches)
-    return _Times(asked, began, time.perf_counter())
+    return asked, began, time.perf_counter()
 
 
 def _forever(loader: VideoLoader) -> Iterator[Batch]:
@@ -137,36 +196,28 @@ def _forever(loader: VideoLoader) -> Iterator[Batch]:
 
 def _enough(reads: Sequence[Read], began: float, options: Options) -> bool:
     filled = sum(read.filled for read in tuple(reads) if read.ended > began)
-    return time.perf_counter() - began >= options.seconds or filled >= options.images
+    seconds = time.perf_counter() - began
+    return seconds >= options.seconds / options.rounds or filled >= options.images / options.rounds
 
 
-def _summary(loader: VideoLoader, reads: Sequence[Read], times: _Times, warned: Sequence[str]) -> Measured:
-    found = [read for read in reads if times.began < read.ended <= times.ended]
-    start = times.began
-    if not found:  # all frames came with the first batch, so what that took is part of the measurement
-        found, start = [read for read in reads if read.ended <= times.ended], times.asked
-    filled, first, counts = sum(read.filled for read in found), times.began - times.asked, loader.counts
-    rates = _rates_of_parts(found, start, times.ended)
+def together(rounds: Sequence[Round]) -> Measured:
+    """Return what all rounds of a contender say."""
+    reads, rates = [read for one in rounds for read in one.counted], np.concatenate([one.rates for one in rounds])
+    seconds = sum(one.span[1] - one.span[0] for one in rounds)
+    filled = sum(read.filled for read in reads)
     return Measured(
-        images_per_s=filled / (times.ended - start),
-        standard_error=float(np.std(rates, ddof=1) / PARTS**0.5),
-        images=counts.images - loader.batch_size,
-        seconds=times.ended - start,
-        first_batch_seconds=first,
-        wait_seconds=max(0.0, counts.wait_seconds - first),
-        decoded_per_image=sum(read.decoded for read in found) / filled,
-        wanted_per_image=sum(read.wanted for read in found) / filled,
-        reads_per_image=len(found) / filled,
-        peak_held_frames=counts.peak_held_frames,
-        budget=loader.budget,
-        threads=loader.threads,
-        reads=tuple(reads),
-        warned=tuple(dict.fromkeys(warned)),
+        images_per_s=filled / seconds,
+        standard_error=float(np.std(rates, ddof=1) / len(rates) ** 0.5),
+        images=sum(one.images for one in rounds),
+        seconds=seconds,
+        first_batch_seconds=float(np.mean([one.began - one.asked for one in rounds])),
+        wait_seconds=sum(one.wait_seconds for one in rounds),
+        decoded_per_image=sum(read.decoded for read in reads) / filled,
+        wanted_per_image=sum(read.wanted for read in reads) / filled,
+        reads_per_image=len(reads) / filled,
+        peak_held_frames=max(one.peak_held_frames for one in rounds),
+        budget=rounds[0].budget,
+        threads=rounds[0].threads,
+        reads=tuple(read for one in rounds for read in one.reads),
+        warned=tuple(dict.fromkeys(warning for one in rounds for warning in one.warned)),
     )
-
-
-def _rates_of_parts(reads: Sequence[Read], start: float, end: float) -> Float64[np.ndarray, " parts"]:
-    """Return the images per second in each of PARTS equal parts of the time."""
-    times, filled = [read.ended for read in reads], [read.filled for read in reads]
-    made, _ = np.histogram(times, bins=PARTS, range=(start, end), weights=filled)
-    return made / ((end - start) / PARTS)

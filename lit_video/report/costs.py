@@ -15,6 +15,7 @@ from lit_video.report.contest import Measured, Read
 from lit_video.report.setting import Setting
 from lit_video.samplers.uniform import UniformSampler
 
+STEPS = 30  # of reweighting
 PLANNED = 2**17  # positions of an epoch that are planned, at a few hundred thousand a second
 
 
@@ -27,7 +28,8 @@ class Costs:
         decode_seconds: For each frame from the keyframe to the last wanted one.
         deliver_seconds: For each wanted frame besides: scaling and writing it, and decoding what is skipped elsewhere.
         num_reads: That were timed.
-        relative_error: Root of the mean squared difference of times and fit, over the mean time.
+        relative_error: Median difference of times and fit, over the median time.
+        cpu_share: Of the time that a read took, its thread had a core so much.
     """
 
     seek_seconds: float
@@ -35,6 +37,7 @@ class Costs:
     deliver_seconds: float
     num_reads: int
     relative_error: float
+    cpu_share: float
 
     def per_image(self, decoded: float, wanted: float, reads: float) -> float:
         """Return the thread seconds of an image that takes so many frames and reads, on average."""
@@ -42,12 +45,26 @@ class Costs:
 
 
 def fit_costs(reads: Sequence[Read]) -> Costs:
-    """Explain the reads' times by least squares, no cost below 0.
+    """Explain the reads' times by the least sum of absolute errors, no cost below 0.
 
-    A cost that would be negative is left out, and the others fitted again.
+    Errors count by their size and not by their square, since some reads are far slower than all others: those that
+    another program held up.
     """
     counts = np.array([(1, read.decoded, read.wanted) for read in reads], np.float64)
     seconds = np.array([read.seconds for read in reads])
+    weight, found = np.ones(len(reads)), np.zeros(3)
+    for _ in range(STEPS):
+        found = _least_squares(counts * weight[:, None], seconds * weight)
+        error = np.abs(counts @ found - seconds)
+        weight = 1 / np.sqrt(np.maximum(error, 1e-3 * seconds.mean()))
+    seek, decode, deliver = found.tolist()
+    error = float(np.median(np.abs(counts @ found - seconds)) / np.median(seconds))
+    busy, had = sum(read.seconds for read in reads), sum(read.cpu_seconds for read in reads)
+    return Costs(seek, decode, deliver, len(reads), error, had / busy)
+
+
+def _least_squares(counts: Float64[np.ndarray, "reads 3"], seconds: Float64[np.ndarray, " reads"]) -> np.ndarray:
+    """Return the costs of least squares; one that would be negative is left out, and the others fitted again."""
     found, left = np.zeros(3), [0, 1, 2]
     while left:
         found[:] = 0
@@ -55,8 +72,7 @@ def fit_costs(reads: Sequence[Read]) -> Costs:
         if found.min() >= 0:
             break
         left.remove(int(found.argmin()))
-    error = float(np.sqrt(np.square(counts @ found - seconds).mean()) / seconds.mean())
-    return Costs(*found.tolist(), len(reads), error)
+    return found
 
 
 @dataclass(frozen=True)

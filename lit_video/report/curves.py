@@ -9,35 +9,34 @@ import numpy as np
 
 from lit_video.bias import eff_rates, h_curve, planner_sliding
 from lit_video.bias.planner_law import SLOTS_PER_FRAME
-from lit_video.report.contenders import uniform_reach
+from lit_video.report.contenders import Contender, different, uniform_reach
 from lit_video.report.costs import Costs, Epoch, planned_curve
-from lit_video.report.facts import Entrant, Facts
+from lit_video.report.facts import Facts
 from lit_video.report.likeness import Likeness
+from lit_video.report.pilot import Pilot
 from lit_video.report.setting import Options, Setting
-from lit_video.report.worth import law_curve
+from lit_video.report.worth import measured_deff
 
 LONGEST_RUN = 512  # frames of a run whose cost is shown
 LONGEST_HORIZON = 2**14  # slots
 
 
-def variance_time(entrants: Sequence[Entrant], likeness: Likeness, batch_size: int) -> list[Facts]:
-    """Return the design effect by horizon, by law and as measured, of each sampler once."""
+def variance_time(setting: Setting, pilot: Pilot, likeness: Likeness, contenders: Sequence[Contender]) -> list[Facts]:
+    """Return the design effect by horizon, by law and as measured, of each order once."""
     curves: list[Facts] = []
-    for entrant in entrants:
-        slots = len(entrant.contender.make(0).order(0))
-        horizons = [2**i for i in range(slots.bit_length()) if 2 * 2**i <= min(slots, 2 * LONGEST_HORIZON)]
-        if not horizons:
-            continue
-        measured = entrant.deff
+    for contender in different(contenders):
+        sampler = contender.make(setting.seed)
+        doubled = [2**i for i in range(LONGEST_HORIZON.bit_length())]
+        horizons = [slots for slots in sorted({*doubled, setting.batch_size}) if slots <= len(sampler.order(0))]
+        measured = measured_deff(setting, pilot, contender, horizons) if pilot.whole else None
         curves.append(
             {
-                "name": entrant.contender.sampler_name,
-                "family": entrant.contender.family,
+                "name": contender.sampler_name,
+                "family": contender.family,
                 "slots": horizons,
-                "law": law_curve(entrant.contender.make(0), likeness.R, batch_size, horizons),
-                "measured": None if measured is None else measured.deff[: len(horizons)],
-                "relative_sd": None if measured is None else measured.relative_sd[: len(horizons)],
-                "long": entrant.worth.deff["long"],
+                "law": [sampler.design_effect(likeness.R, setting.batch_size, slots) for slots in horizons],
+                "measured": None if measured is None else measured.deff,
+                "relative_sd": None if measured is None else measured.relative_sd,
             }
         )
     return curves

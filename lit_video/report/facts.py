@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lit_video.bias import EstimatedDeff, Recommendation
+from lit_video.bias import Recommendation
 from lit_video.report.contenders import Contender
 from lit_video.report.contest import Measured
 from lit_video.report.costs import Epoch
@@ -38,14 +38,12 @@ class Entrant:
         measured: What it did.
         epoch: What a whole epoch would do.
         worth: What its images are worth.
-        deff: Of its real orders; None where not all frames are known.
     """
 
     contender: Contender
     measured: Measured
     epoch: Epoch
     worth: Worth
-    deff: EstimatedDeff | None
 
 
 def plain(value: Any) -> Any:
@@ -106,8 +104,8 @@ def likeness_facts(likeness: Likeness, pilot: Pilot, features: Features) -> Fact
     }
 
 
-def entrant_facts(entrant: Entrant, setting: Setting, options: Options) -> Facts:
-    """Return one row of the table."""
+def entrant_facts(entrant: Entrant, setting: Setting, options: Options, curves: Sequence[Facts]) -> Facts:
+    """Return one row of the table; `curves` has the design effects of real orders."""
     contender, measured, epoch, worth = entrant.contender, entrant.measured, entrant.epoch, entrant.worth
     effective = {
         horizon: effective_rate(epoch.images_per_s, deff, setting.batch_size, options.noise, options.consumer_rate)
@@ -136,7 +134,7 @@ def entrant_facts(entrant: Entrant, setting: Setting, options: Options) -> Facts
         "inclusion": worth.inclusion,
         "exact_uniform": worth.exact_uniform,
         "epoch_complete": worth.epoch_complete,
-        "measured": _measurement(measured),
+        "measured": _measurement(measured) | {"deff_batch": _batch_deff(contender, setting.batch_size, curves)},
     }
 
 
@@ -154,9 +152,18 @@ def _measurement(measured: Measured) -> Facts:
     }
 
 
+def _batch_deff(contender: Contender, batch_size: int, curves: Sequence[Facts]) -> float | None:
+    """Return the design effect of the batches of real orders; None where not all frames are known."""
+    for curve in curves:
+        if curve["name"] == contender.sampler_name and curve["measured"] is not None and batch_size in curve["slots"]:
+            return float(curve["measured"][curve["slots"].index(batch_size)])
+    return None
+
+
 def pareto(rows: Sequence[Facts], horizon: str) -> list[str]:
-    """Return the names of contenders that no other beats in both images per second and worth, fastest first."""
-    ordered = sorted(rows, key=lambda row: (-row["images_per_s"], row["deff"][horizon]))
+    """Return the names of unbiased contenders that no other beats in images per second and worth, fastest first."""
+    fair = [row for row in rows if row["exact_uniform"] and row["deff"][horizon]]
+    ordered = sorted(fair, key=lambda row: (-row["images_per_s"], row["deff"][horizon]))
     front: list[Facts] = []
     for row in ordered:
         if not front or row["deff"][horizon] < front[-1]["deff"][horizon]:

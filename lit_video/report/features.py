@@ -81,7 +81,7 @@ def _pixels(setting: Setting) -> Features:
         if "place" not in kept:  # the size is known only now: a transform may change it
             whole = pixels.shape[1] // NUMBERS * NUMBERS
             kept["place"] = torch.from_numpy(draw.permutation(pixels.shape[1])[:whole]).to(pixels.device)
-            kept["sign"] = torch.from_numpy(draw.choice(np.float32([-1, 1]), whole)).to(pixels.device)
+            kept["sign"] = torch.from_numpy(draw.choice(np.array([-1, 1], np.float32), whole)).to(pixels.device)
         mixed = pixels[:, kept["place"]] * kept["sign"]
         return mixed.unflatten(1, (NUMBERS, -1)).sum(-1).cpu().numpy()
 

@@ -16,7 +16,7 @@ from jaxtyping import Float64, Int64
 from lit_video.bias import DrawnWindows, count_test, directed_test, holm, q_sliding
 from lit_video.bias.chi_square import chi_square_tail
 from lit_video.index import VideoIndex
-from lit_video.report.contenders import Contender
+from lit_video.report.contenders import Contender, different
 from lit_video.report.setting import Setting
 from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.uniform import UniformSampler
@@ -96,7 +96,7 @@ def check_inclusion(setting: Setting, contenders: Sequence[Contender]) -> Inclus
     """Count and test all contenders, and the biased example beside them."""
     index, seed = setting.index, setting.seed
     complete = [contender for contender in contenders if contender.make(seed).epoch_complete]
-    tests = [_slot_test(index, contender) for contender in contenders if contender.make(seed).exact_uniform]
+    tests = [_slot_test(index, one) for one in different(contenders) if one.make(seed).exact_uniform]
     tests.append(_replacement_test(index, seed))
     by_edge = by_gop = None
     if index.lengths.max() >= EXAMPLE:
@@ -137,7 +137,9 @@ def _slot_test(index: VideoIndex, contender: Contender) -> Finding:
     degrees = len(expected) - 1
     p_value = chi_square_tail(statistic, degrees) if degrees else 1.0
     return Finding(
-        f"{contender.name}: frame in slot {slot} over {seeds} seeds", f"chi² {statistic:.1f} of {degrees}", p_value
+        f"{contender.sampler_name}: frame in slot {slot} over {seeds} seeds",
+        f"chi² {statistic:.1f} of {degrees}",
+        p_value,
     )
 
 
@@ -156,7 +158,7 @@ def _replacement_test(index: VideoIndex, seed: int) -> Finding:
 def _sliding_starts(index: VideoIndex, seed: int) -> Int64[np.ndarray, " draws"]:
     """Return the first frames of windows that slide within their video."""
     sampler = ChunkedSampler(index, seed, chunk_length=EXAMPLE, window="sliding")
-    epochs = max(1, min(400, DRAWS // index.num_frames))
+    epochs = max(1, min(2000, DRAWS // index.num_frames))
     return np.concatenate([sampler.order(epoch).chunks.start[: DRAWS // EXAMPLE] for epoch in range(epochs)])
 
 

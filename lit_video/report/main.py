@@ -10,7 +10,7 @@ from pathlib import Path
 from lit_video.report.advice import propose, translate
 from lit_video.report.canvas import require_matplotlib
 from lit_video.report.contenders import Contender, list_contenders, uniform_reach
-from lit_video.report.contest import Measured, measure
+from lit_video.report.contest import Measured, Round, load, together
 from lit_video.report.costs import fit_costs
 from lit_video.report.facts import Facts
 from lit_video.report.features import make_features
@@ -18,9 +18,10 @@ from lit_video.report.inclusion import check_inclusion
 from lit_video.report.likeness import lags_needed, measure_likeness
 from lit_video.report.pictures import draw
 from lit_video.report.pilot import take_pilot
+from lit_video.report.reasons import reasons
 from lit_video.report.setting import Options, Setting
 from lit_video.report.summary import Findings, summarise
-from lit_video.report.words import reasons, write_words
+from lit_video.report.words import write_words
 
 Tell = Callable[[str], None]
 
@@ -68,19 +69,28 @@ def find(setting: Setting, options: Options, named: str, tell: Tell) -> Findings
     tell(f"Looking at frames: {features.kind}")
     pilot = take_pilot(setting, options, features)
     likeness = measure_likeness(pilot, options, setting.seed, lags_needed(pilot.footage, options))
-    measured: dict[Contender, Measured] = {}
-    for number, contender in enumerate(contenders, 1):
-        tell(f"Measuring {contender.name}, {number} of {len(contenders)}")
-        measured[contender] = measure(setting, options, contender)
+    measured = compete(setting, options, contenders, tell)
     costs = fit_costs([read for one in measured.values() for read in one.reads])
     law = propose(setting, options, likeness, costs, measured[contenders[0]].threads, reach)
     proposed = translate(law, setting, reach)
     known = [one for one in contenders if one.same_order_as(proposed) and one.lookahead == proposed.lookahead]
     if not known:
-        tell(f"Measuring {proposed.name}, which the cost model proposes")
-        measured[proposed] = measure(setting, options, proposed)
+        tell("The cost model proposes another one")
+        measured |= compete(setting, options, [proposed], tell)
     inclusion = check_inclusion(setting, list(measured))
     return Findings(features, pilot, likeness, measured, costs, law, known[0] if known else proposed, inclusion)
+
+
+def compete(
+    setting: Setting, options: Options, contenders: Sequence[Contender], tell: Tell
+) -> dict[Contender, Measured]:
+    """Measure contenders, in turn in each round."""
+    rounds: dict[Contender, list[Round]] = {contender: [] for contender in contenders}
+    for number in range(options.rounds):
+        for contender in contenders:
+            tell(f"Measuring {contender.name}, round {number + 1} of {options.rounds}")
+            rounds[contender].append(load(setting, options, contender, number))
+    return {contender: together(found) for contender, found in rounds.items()}
 
 
 def write(folder: Path, facts: Facts, pictures: Mapping[str, bytes]) -> None:

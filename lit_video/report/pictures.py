@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LEAST_DEFF = 0.1  # that is shown
+DENSE = 20  # places from which on points would hide each other
+
 
 def draw(facts: Facts) -> dict[str, bytes]:
     """Return all figures as PNG files, by file name."""
@@ -40,23 +43,17 @@ def draw_throughput(facts: Facts, horizon: str) -> Figure:
     y = np.array([1 / row["deff"][horizon] for row in rows])
     axes.set(xscale="log", yscale="log", xlabel="images per second", ylabel="worth of an image, 1 / design effect")
     _widen(axes, x, y)
-    _iso_lines(axes)
+    _iso_lines(axes, np.log(np.c_[x, y]))
     front = [row["name"] for row in rows if row["name"] in facts["pareto"][horizon]]
     on_front = sorted((x[i], y[i]) for i, row in enumerate(rows) if row["name"] in front)
     axes.plot(
         *zip(*on_front, strict=True), color=INK, linewidth=1.2, zorder=2, label="not beaten in both (Pareto front)"
     )
     for i, row in enumerate(rows):
-        edge = INK if row["name"] in front else "white"
-        axes.plot(
-            x[i],
-            y[i],
-            MARKERS[row["family"]],
-            color=COLOURS[row["family"]],
-            markeredgecolor=edge,
-            markersize=9,
-            zorder=3,
-        )
+        colour = COLOURS[row["family"]]
+        edge = INK if row["name"] in front else "white" if row["exact_uniform"] else colour
+        face = colour if row["exact_uniform"] else "white"
+        axes.plot(x[i], y[i], MARKERS[row["family"]], color=face, markeredgecolor=edge, markersize=9, zorder=3)
     label_column(axes, x, y, [row["name"] for row in rows], [COLOURS[row["family"]] for row in rows])
     axes.legend(loc="lower left", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
     return figure
@@ -72,27 +69,26 @@ def _widen(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     plain_numbers(axes.yaxis)
 
 
-def _iso_lines(axes: Axes) -> None:
-    """Draw lines along which the effective rate is the same, and write it on them, at the top or the right end."""
+def _iso_lines(axes: Axes, points: np.ndarray) -> None:
+    """Draw lines along which the effective rate is the same, and write it on them, away from the points."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    size = np.log([right / left, top / bottom])
     exponents = range(math.floor(math.log10(left * bottom)), math.ceil(math.log10(right * top)) + 1)
     for rate in (digit * 10.0**exponent for exponent in exponents for digit in (1, 2, 5)):
         ends = np.array([max(left, rate / top), min(right, rate / bottom)])
         if ends[0] >= ends[1]:
             continue
         axes.plot(ends, rate / ends, color=GUIDE, linewidth=0.7, linestyle=(0, (5, 4)), zorder=1)
-        if math.log(ends[1] / ends[0]) > 0.12 * math.log(right / left):
-            spot = ends[0] ** 0.94 * ends[1] ** 0.06
-            axes.annotate(
-                f"{rate:,.10g}/s".replace(",", " "),
-                (spot, rate / spot),
-                fontsize=8,
-                color="#777777",
-                ha="center",
-                va="center",
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
-                zorder=1.5,
-            )
+        if math.log(ends[1] / ends[0]) > 0.3 * size[0]:
+            x = np.exp(np.interp((0.1, 0.3, 0.7, 0.9), (0, 1), np.log(ends)))
+            clear = [np.hypot(*((points - np.log(spot)) / size).T).min() for spot in zip(x, rate / x, strict=True)]
+            spot = x[np.argmax(np.minimum(clear, 0.08))]
+            _write_on_line(axes, f"{rate:,.10g}/s".replace(",", " "), spot, rate / spot)
+
+
+def _write_on_line(axes: Axes, text: str, x: float, y: float) -> None:
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+    axes.annotate(text, (x, y), fontsize=8, color="#777777", ha="center", va="center", bbox=box, zorder=1.5)
 
 
 def draw_correlation(correlation: Facts) -> Figure:
@@ -124,11 +120,15 @@ def draw_variance_time(curves: Sequence[Facts], settings: Facts) -> Figure:
         colour, slots, law = COLOURS[curve["family"]], np.array(curve["slots"]), np.array(curve["law"], dtype=float)
         law = np.where(law > 0, law, np.nan)
         axes.plot(slots, law, color=colour, alpha=shade, linewidth=1.5)
-        ends.append((slots[-1], _last(law)))
+        ends.append(_last(slots, law))
         if curve["measured"] is not None:
-            axes.plot(slots, curve["measured"], MARKERS[curve["family"]], color=colour, alpha=shade, markersize=4.5)
+            measured = np.array(curve["measured"])
+            axes.errorbar(
+                slots, measured, measured * curve["relative_sd"], fmt=MARKERS[curve["family"]], color=colour,
+                alpha=shade, markersize=4.5, elinewidth=0.8,
+            )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="images in a row", ylabel="design effect")
-    axes.set_ylim(bottom=max(axes.get_ylim()[0], 0.05))
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], LEAST_DEFF))
     plain_numbers(axes.xaxis)
     plain_numbers(axes.yaxis)
     axes.annotate(
@@ -136,14 +136,14 @@ def draw_variance_time(curves: Sequence[Facts], settings: Facts) -> Figure:
         ha="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
     )  # fmt: skip
     names, colours = [curve["name"] for curve in curves], [COLOURS[curve["family"]] for curve in curves]
-    label_column(axes, [x for x, _ in ends], [max(y, 0.05) for _, y in ends], names, colours)
+    label_column(axes, [x for x, _ in ends], [max(y, LEAST_DEFF) for _, y in ends], names, colours)
     return figure
 
 
-def _last(values: np.ndarray) -> float:
-    """Return the last value that is a number."""
-    known = values[np.isfinite(values)]
-    return float(known[-1]) if len(known) else 1.0
+def _last(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Return the last point whose height is a number."""
+    known = np.flatnonzero(np.isfinite(y))
+    return float(x[known[-1]]), float(y[known[-1]])
 
 
 def _shades(families: Sequence[str]) -> list[float]:
@@ -155,6 +155,7 @@ def _shades(families: Sequence[str]) -> list[float]:
     return shades
 
 
+# What curves of noise scales are called, and their colours.
 SCALES = {
     "infinite": ("noise alone limits training", "#D55E00", "-"),
     "batch": ("noise scale = batch size", "#0072B2", "-"),
@@ -174,7 +175,7 @@ def draw_run_lengths(runs: Facts) -> Figure:
         axes.plot(best, times[best - 1], "o", color=colour, markersize=8, markeredgecolor="white")
         axes.annotate(
             f"k = {best}", (best, times[best - 1]), xytext=(0, 9), textcoords="offset points", color=colour,
-            ha="left" if best < 2 else "center", fontsize=9.5,
+            ha="left" if best < 2 else "right" if best > 0.8 * k[-1] else "center", fontsize=9.5,
         )  # fmt: skip
     if runs["whole_gops"]:
         whole = runs["whole_gops"]
@@ -206,14 +207,18 @@ def draw_lookahead(lookahead: Facts) -> Figure:
         lookahead["measured_mib"], lookahead["measured"], "*", color=COLOURS["chunked"], markersize=13,
         label="measured while decoding",
     )  # fmt: skip
-    axes.axvline(lookahead["memory_mib"], color=INK, linestyle=":", linewidth=1.2)
     axes.set(xscale="log", yscale="log", xlabel="memory in MiB", ylabel="frames decoded per image")
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, 0.9), high * 1.1)
+    axes.set_xlim(right=lookahead["mib"][-1] * 1.5)
     plain_numbers(axes.xaxis)
     plain_numbers(axes.yaxis)
+    given, inside = lookahead["memory_mib"], lookahead["memory_mib"] <= lookahead["mib"][-1]
+    if inside:
+        axes.axvline(given, color=INK, linestyle=":", linewidth=1.2)
+    text = "data.lookahead_bytes " if inside else f"data.lookahead_bytes, {given:.0f} MiB, holds all frames →"
     axes.annotate(
-        "data.lookahead_bytes ", (lookahead["memory_mib"], 0.97), xycoords=("data", "axes fraction"), ha="right",
+        text, (given if inside else axes.get_xlim()[1], 0.97), xycoords=("data", "axes fraction"), ha="right",
         va="top", fontsize=9, color=INK,
     )  # fmt: skip
     axes.legend(loc="lower left", frameon=True, framealpha=0.9, edgecolor="none")
@@ -226,13 +231,13 @@ def draw_inclusion(inclusion: Facts) -> Figure:
     labels = ("frames from the nearer end of the video", "place in the GOP, from its keyframe")
     for axes, profile, label in zip(both, (inclusion["by_edge"], inclusion["by_gop"]), labels, strict=True):
         places = np.array(profile["places"])
-        axes.plot(places, profile["circular"], "s", color=COLOURS["uniform"], markersize=5, label="chunks, counted")
-        axes.errorbar(
-            places, profile["sliding"], profile["error"], fmt="o", color=COLOURS["chunked"], markersize=4.5,
-            elinewidth=1, label="sliding windows, counted ± 2 s.e.",
-        )  # fmt: skip
-        axes.plot(places, profile["exact"], "-", color=COLOURS["chunked"], linewidth=1, label="sliding windows, exact")
-        axes.axhline(1, color=INK, linewidth=0.8, zorder=1)
+        sliding, error, dense = np.array(profile["sliding"]), np.array(profile["error"]), len(places) > DENSE
+        blue, red = COLOURS["uniform"], COLOURS["chunked"]
+        axes.plot(places, profile["circular"], "-" if dense else "s", color=blue, linewidth=3, markersize=6,
+                  label="chunks of this package, counted")  # fmt: skip
+        axes.plot(places, profile["exact"], "-", color=INK, linewidth=1, label="sliding windows, exact")
+        axes.fill_between(places, sliding - error, sliding + error, color=red, alpha=0.2, linewidth=0)
+        axes.plot(places, sliding, "o", color=red, markersize=3 if dense else 5, label="sliding windows, counted")
         axes.set(xlabel=label, ylim=(0, max(1.3, 1.1 * max(profile["sliding"]))))
     both[0].set_ylabel("times an even share")
     both[0].legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)

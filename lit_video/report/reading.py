@@ -29,7 +29,7 @@ class Listed(SequentialSampler):
 
     frame_ids: Int64[np.ndarray, " n"] = field(default_factory=lambda: np.empty(0, np.int64))
 
-    def order(self, epoch: int) -> Order:
+    def order(self, epoch: int) -> Order:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the list."""
         return self.frame_ids
 

@@ -32,6 +32,7 @@ class Options:
         num_pairs: Pairs of independent frames, of larger data.
         max_lag: Frames; how far apart likeness is measured.
         features: What stands for a frame's gradient, one of FEATURES.
+        rounds: In which all contenders take turns, so that a machine that slows down slows all of them.
         seconds: Of measuring, for each contender.
         images: Of measuring, for each contender at most.
         contenders: Families that compete, of FAMILIES.
@@ -49,6 +50,7 @@ class Options:
     num_pairs: int = 500
     max_lag: int = 64
     features: str = "auto"
+    rounds: int = 2
     seconds: float = 5.0
     images: int = 5000
     contenders: Sequence[str] = FAMILIES
@@ -58,7 +60,14 @@ class Options:
     images_per_s: float | None = None
 
     def __post_init__(self) -> None:
-        for name, low in (("pilot_frames", 0), ("num_windows", 10), ("num_pairs", 10), ("max_lag", 4), ("images", 1)):
+        for name, low in (
+            ("pilot_frames", 0),
+            ("num_windows", 10),
+            ("num_pairs", 10),
+            ("max_lag", 4),
+            ("rounds", 1),
+            ("images", 1),
+        ):
             value = getattr(self, name)
             _refuse_unless(isinstance(value, int) and value >= low, f"{name} must be at least {low}, got {value!r}")
         for name in ("seconds", "noise_scale", "images_per_s"):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from lit_video import __version__
-from lit_video.bias import Recommendation
+from lit_video.bias import Recommendation, momentum_reach
 from lit_video.report.advice import Standing, command, pick
 from lit_video.report.contenders import Contender
 from lit_video.report.contest import Measured
@@ -29,7 +29,7 @@ from lit_video.report.inclusion import Inclusion
 from lit_video.report.likeness import Likeness
 from lit_video.report.pilot import Pilot
 from lit_video.report.setting import Options, Setting
-from lit_video.report.worth import measured_deff, weigh
+from lit_video.report.worth import weigh
 from lit_video.samplers.laws import HORIZONS
 from lit_video.throughput import machine
 
@@ -72,7 +72,8 @@ def summarise(
         given: Overrides of the command line.
     """
     entrants = [_entrant(setting, found, contender) for contender in found.measured]
-    rows = [plain(entrant_facts(entrant, setting, options)) for entrant in entrants]
+    curves = variance_time(setting, found.pilot, found.likeness, list(found.measured))
+    rows = [plain(entrant_facts(entrant, setting, options, curves)) for entrant in entrants]
     uniform = [entrant.epoch for entrant in entrants if entrant.contender.family == "uniform"]
     return plain(
         {
@@ -87,7 +88,7 @@ def summarise(
             "machine": machine(),
             "correlation": likeness_facts(found.likeness, found.pilot, found.features),
             "costs": asdict(found.costs),
-            "deff_by_horizon": variance_time(entrants, found.likeness, setting.batch_size),
+            "deff_by_horizon": curves,
             "run_length": run_lengths(setting, options, found.likeness, found.costs, _cheapest(uniform)),
             "lookahead": lookahead_facts(setting, rows),
             "inclusion": inclusion_facts(found.inclusion),
@@ -102,7 +103,6 @@ def _entrant(setting: Setting, found: Findings, contender: Contender) -> Entrant
         measured,
         plan_epoch(setting, contender, measured, found.costs),
         weigh(contender.make(setting.seed), found.likeness, setting.batch_size),
-        measured_deff(setting, found.pilot, contender),
     )
 
 
@@ -151,6 +151,7 @@ def _settings(setting: Setting, found: Findings, names: Mapping[str, str]) -> Fa
         "lookahead_bytes": setting.lookahead_bytes,
         "threads": next(iter(found.measured.values())).threads,
         "seed": setting.seed,
+        "momentum_slots": momentum_reach(min(setting.batch_size, setting.index.num_frames)),
         "sampler": names["sampler"],
         "decoder": names["decoder"],
         "transform": names["transform"],

@@ -96,34 +96,20 @@ def effective_rate(images_per_s: float, deff: float, batch_size: int, noise: flo
     return min(images_per_s, consumer) / cost if cost > 0 else None
 
 
-def measured_deff(setting: Setting, pilot: Pilot, contender: Contender) -> EstimatedDeff | None:
-    """Return the design effect of a sampler's real orders, by horizon; None where not all frames are known.
+def measured_deff(setting: Setting, pilot: Pilot, contender: Contender, horizons: Sequence[int]) -> EstimatedDeff:
+    """Return the design effect of a sampler's real orders, by horizon. All frames must be known.
 
-    Several epochs are measured each for itself, and averaged: within one the frames of a permutation are anticorrelated.
+    Several epochs are measured each for itself, and averaged.
     """
-    if not pilot.whole:
-        return None
     sampler = contender.make(setting.seed)
     num_frames, slots = setting.index.num_frames, min(len(sampler.order(0)), SLOTS)
     chosen = np.arange(num_frames)
     if num_frames > POPULATION:
         chosen = rng(setting.seed, "report.population").integers(num_frames, size=POPULATION)
     population = pilot.vectors_of(chosen)
-    horizons = [2**i for i in range(slots.bit_length()) if 2 * 2**i <= slots]
     found = []
-    for epoch in range(max(1, SLOTS // slots // 2)):
+    for epoch in range(max(1, SLOTS // slots)):
         order = np.asarray(sampler.order(epoch)[0:slots])
         found.append(estimate_deff(pilot.vectors_of(order), population, horizons))
-    return _mean(found)
-
-
-def _mean(found: Sequence[EstimatedDeff]) -> EstimatedDeff:
     deff = np.mean([one.deff for one in found], axis=0)
     return EstimatedDeff(found[0].horizons, deff, found[0].relative_sd / len(found) ** 0.5)
-
-
-def law_curve(
-    sampler: Sampler, R: Float64[np.ndarray, " lags"], batch_size: int, horizons: Sequence[int]
-) -> Float64[np.ndarray, " points"]:
-    """Return the design effect of so many slots in a row, by the sampler's own law."""
-    return np.array([sampler.design_effect(R, batch_size, int(slots)) for slots in horizons])

@@ -1,0 +1,381 @@
+"""Small videos of every kind and with every trap that we know: `python -m tests.zoo FOLDER` writes them all.
+
+Each maker takes the path to write to. docs/formats.md has the table that `python -m tests.zoo --table` makes of them.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import av
+import numpy as np
+
+from lit_video.stamps import draw_stamped, write_stamped
+
+Maker = Callable[[Path], object]
+
+# Codec by FFmpeg's encoder, and the containers that people put it in. What is not said: 30 frames, GOP 8, yuv420p.
+CONTAINERS = {
+    "libx264": "mp4 mov m4v mkv avi ts m2ts mpg flv 3gp h264 nut wmv",
+    "libx265": "mp4 mov mkv ts flv hevc",
+    "libsvtav1": "mp4 mkv webm ivf obu",
+    "libvpx": "webm mkv ivf ogg avi",
+    "libvpx-vp9": "webm mp4 mkv ivf",
+    "mpeg1video": "mpg ts",
+    "mpeg2video": "mpg ts vob mkv mp4 mxf m2v",
+    "mpeg4": "avi mp4 mkv mov 3gp m4v",
+    "h263": "3gp avi",
+    "flv": "flv",
+    "msmpeg4": "avi",
+    "wmv1": "asf",
+    "wmv2": "wmv",
+    "mjpeg": "avi mov mkv mjpeg",
+    "prores_ks": "mov mkv",
+    "ffv1": "mkv avi",
+    "huffyuv": "avi",
+    "utvideo": "avi",
+    "png": "mov",
+    "qtrle": "mov",
+    "gif": "gif",
+    "apng": "apng",
+    "rv20": "rm",
+    "svq1": "mov",
+    "cinepak": "mov",
+    "dvvideo": "avi",
+    "jpeg2000": "mov",
+    "v210": "mov",
+    "magicyuv": "avi",
+    "rawvideo": "avi y4m",
+}
+PIXEL_FORMATS = {
+    "mjpeg": "yuvj420p",
+    "prores_ks": "yuv422p10le",
+    "huffyuv": "yuv422p",
+    "png": "rgb24",
+    "qtrle": "rgb24",
+    "gif": "rgb8",
+    "apng": "rgba",
+    "svq1": "yuv410p",
+    "cinepak": "rgb24",
+    "v210": "yuv422p10le",
+    "magicyuv": "gbrp",
+}
+SIZES = {"dvvideo": (576, 720)}
+WITH_B_FRAMES = {"libx264", "libx265", "mpeg4", "mpeg2video", "mpeg1video"}
+
+
+def plain(codec: str, b_frames: int) -> Maker:
+    """A video of a codec, without a trap of its own."""
+    return partial(
+        write_stamped,
+        num_frames=30,
+        video_id=3,
+        codec=codec,
+        gop=8,
+        b_frames=b_frames,
+        fps=25,
+        size=SIZES.get(codec, (144, 176)),
+        pixel_format=PIXEL_FORMATS.get(codec, "yuv420p"),
+    )
+
+
+PLAIN: dict[str, Maker] = {
+    f"{codec}{' with B-frames' if b_frames else ''}.{ending}": plain(codec, b_frames)
+    for codec, endings in CONTAINERS.items()
+    for ending in endings.split()
+    for b_frames in ((0, 2) if codec in WITH_B_FRAMES else (0,))
+}
+
+
+def x264(parameters: str, b_frames: int = 2, num_frames: int = 60, **arguments) -> Maker:
+    """H.264 with parameters of x264."""
+    return partial(
+        write_stamped,
+        num_frames=num_frames,
+        gop=12,
+        b_frames=b_frames,
+        options={"x264-params": parameters},
+        **arguments,
+    )
+
+
+def encoded_packets(stream, num_frames: int, video_id: int = 1, size=(96, 128)):
+    """Yield stamped packets of a stream, pts counted in frames."""
+    for frame_index in range(num_frames + 1):
+        picture = None
+        if frame_index < num_frames:
+            picture = av.VideoFrame.from_ndarray(draw_stamped(video_id, frame_index, size), format="rgb24")
+            picture.pts, picture.time_base = frame_index, Fraction(1, 30)
+        yield from stream.encode(picture)
+
+
+def video_stream(container, size=(96, 128), b_frames: int = 2):
+    """Add a stream of H.264, GOP 10."""
+    options = {"g": "10", "keyint_min": "10", "sc_threshold": "0", "preset": "ultrafast", "bf": str(b_frames)}
+    stream = container.add_stream("libx264", rate=30, options=options)
+    stream.height, stream.width = size
+    stream.pix_fmt = "yuv420p"
+    stream.gop_size, stream.max_b_frames = 10, b_frames
+    return stream
+
+
+def shifted(path: Path, frames: int) -> None:
+    """All timestamps moved by so many frames: negative ones become an edit list in MP4."""
+    with av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as container:
+        for packet in encoded_packets(video_stream(container), 40):
+            ticks = frames * int(Fraction(1, 30) / packet.time_base)
+            packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+            container.mux(packet)
+
+
+def joined(path: Path, codec: str, second_size=(96, 128)) -> None:
+    """Two files, one behind the other: timestamps fall back, and the size may change."""
+    data = b""
+    for number, size in enumerate(((96, 128), second_size)):
+        part = path.with_name(f"part{number}-{path.name}")
+        pixel_format = PIXEL_FORMATS.get(codec, "yuv420p")
+        write_stamped(part, 30, number, codec, 10, 2 * (codec in WITH_B_FRAMES), size=size, pixel_format=pixel_format)
+        data += part.read_bytes()
+        part.unlink()
+    path.write_bytes(data)
+
+
+def truncated(path: Path, share: float) -> None:
+    """The end is missing; what is there can be used."""
+    whole = path.with_name(f"whole-{path.name}")
+    options = {"movflags": "faststart"} if path.suffix == ".mp4" else None
+    write_stamped(whole, 60, 0, gop=10, b_frames=2, container_options=options)
+    data = whole.read_bytes()
+    whole.unlink()
+    path.write_bytes(data[: int(len(data) * share)])
+
+
+def with_sound(path: Path) -> None:
+    """Sound first, then video, interleaved."""
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac" if path.suffix != ".webm" else "libopus", rate=48000)
+        stream = video_stream(container)
+        packets = list(encoded_packets(stream, 40))
+        for number in range(60):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48000, number * 1024
+            container.mux(sound.encode(frame))
+            if number < len(packets):
+                container.mux(packets[number])
+        container.mux(sound.encode(None))
+
+
+def with_cover(path: Path) -> None:
+    """Cover art, which is a video stream of one picture, before the video."""
+    with av.open(str(path), "w") as container:
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 320, 320, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        stream = video_stream(container)
+        picture = av.VideoFrame.from_ndarray(np.full((320, 320, 3), 99, np.uint8), format="rgb24")
+        picture.pts = 0
+        container.mux(cover.encode(picture))
+        container.mux(cover.encode(None))
+        for packet in encoded_packets(stream, 40):
+            container.mux(packet)
+
+
+def two_videos(path: Path) -> None:
+    """A small video stream before the large one."""
+    with av.open(str(path), "w") as container:
+        small, large = video_stream(container, (48, 64)), video_stream(container, (192, 256))
+        pairs = zip(encoded_packets(small, 40, 8, (48, 64)), encoded_packets(large, 40, 9, (192, 256)), strict=True)
+        for pair in pairs:
+            for packet in pair:
+                container.mux(packet)
+
+
+def strange_title(path: Path) -> None:
+    """A title that is not UTF-8."""
+    write_stamped(path, 20, gop=10, container_options=None)
+    with av.open(str(path)) as source, av.open(str(path.with_name(f"t{path.name}")), "w") as target:
+        target.metadata["title"] = "QQQQQQQQ"
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    data = path.with_name(f"t{path.name}").read_bytes()
+    path.with_name(f"t{path.name}").unlink()
+    assert b"QQQQQQQQ" in data
+    path.write_bytes(data.replace(b"QQQQQQQQ", b"\xff\xfe\xe9\xff\xc0\xc1\xf5\x80"))
+
+
+def late_stream(path: Path) -> None:
+    """A transport stream in which sound begins after the video did."""
+    first, second = path.with_name(f"a{path.name}"), path.with_name(f"b{path.name}")
+    write_stamped(first, 200, 0, gop=10, size=(192, 256))
+    with_sound(second)
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    first.unlink()
+    second.unlink()
+
+
+def no_timestamps(path: Path) -> None:
+    """B-frames in AVI: packets without pts, and pictures whose pts are not in order."""
+    write_stamped(path, 40, codec="mpeg4", gop=10, b_frames=3)
+
+
+JUMPS = [*range(20), *range(1000, 1020), *range(50000, 50020)]
+TRAPS: dict[str, Maker] = {
+    "variable frame rate.mkv": partial(write_stamped, num_frames=20, pts=[n * n for n in range(20)]),
+    "variable frame rate, B-frames.mp4": partial(
+        write_stamped,
+        num_frames=40,
+        gop=9,
+        b_frames=2,
+        pts=np.random.default_rng(0).integers(1, 9, 40).cumsum().tolist(),
+    ),
+    **{
+        f"timestamps jump.{e}": partial(write_stamped, num_frames=60, pts=JUMPS, gop=7, b_frames=2)
+        for e in ("mp4", "mkv", "ts", "flv")
+    },
+    **{
+        f"begins {n} frames off.{e}": partial(shifted, frames=n)
+        for n in (-7, -3, 100)
+        for e in ("mp4", "mov", "mkv", "ts", "avi")
+    },
+    "no timestamps.avi": no_timestamps,
+    **{
+        f"open GOPs, H.264.{e}": x264("open-gop=1:keyint=12:min-keyint=12:scenecut=0", 3)
+        for e in ("mp4", "mkv", "ts", "h264", "avi")
+    },
+    **{
+        f"open GOPs, HEVC.{e}": partial(
+            write_stamped,
+            num_frames=60,
+            codec="libx265",
+            options={"x265-params": "open-gop=1:keyint=12:min-keyint=12:bframes=4:log-level=none:pools=none"},
+        )
+        for e in ("mp4", "mkv", "ts", "hevc")
+    },
+    **{
+        f"intra refresh{', B-frames' if b else ''}.{e}": x264(f"intra-refresh=1:keyint=20:bframes={b}", b, 80)
+        for b in (0, 2)
+        for e in ("mp4", "mkv", "ts", "h264")
+    },
+    **{
+        f"H.264 {p}.mp4": partial(write_stamped, num_frames=40, gop=10, b_frames=2, pixel_format=p)
+        for p in ("yuv444p", "yuv422p", "yuv420p10le", "yuv444p10le", "gray")
+    },
+    **{
+        f"HEVC {p}.mp4": partial(write_stamped, num_frames=40, codec="libx265", gop=10, b_frames=2, pixel_format=p)
+        for p in ("yuv444p", "yuv420p10le", "yuv422p10le", "gray")
+    },
+    "H.264 RGB.mp4": partial(write_stamped, num_frames=30, codec="libx264rgb", gop=10, pixel_format="rgb24"),
+    "lossless 4:4:4.mkv": partial(
+        write_stamped, num_frames=30, gop=10, b_frames=2, pixel_format="yuv444p", options={"qp": "0"}
+    ),
+    **{
+        f"hidden pictures, {c}.{e}": partial(
+            write_stamped,
+            num_frames=80,
+            codec=c,
+            gop=30,
+            options={"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "good", "cpu-used": "4"},
+        )
+        for c, e in (("libvpx", "webm"), ("libvpx-vp9", "webm"), ("libvpx-vp9", "mp4"))
+    },
+    "AV1, random access.mp4": partial(write_stamped, num_frames=80, codec="libsvtav1", gop=33),
+    **{f"interlaced H.264.{e}": x264("tff=1:keyint=10:min-keyint=10", num_frames=40) for e in ("mp4", "mkv", "ts")},
+    "interlaced MPEG-2.ts": partial(
+        write_stamped, num_frames=40, codec="mpeg2video", gop=10, b_frames=2, options={"flags": "+ilme+ildct"}
+    ),
+    "keyframes only.mp4": partial(write_stamped, num_frames=30, gop=1),
+    **{
+        f"GOPs of 2 and 3, B-frames.{e}": partial(write_stamped, num_frames=40, gop=3, b_frames=2)
+        for e in ("mp4", "mkv")
+    },
+    "B-frames that others refer to.mp4": x264(
+        "b-pyramid=normal:keyint=8:min-keyint=8:scenecut=0:bframes=5:b-adapt=0", 5
+    ),
+    "one keyframe.mp4": partial(write_stamped, num_frames=90, gop=1000, b_frames=2),
+    **{f"one frame.{e}": partial(write_stamped, num_frames=1) for e in ("mp4", "ts", "avi")},
+    **{
+        f"fragmented, {f}.mp4": partial(
+            write_stamped, num_frames=60, gop=10, b_frames=2, container_options={"movflags": f}
+        )
+        for f in (
+            "frag_keyframe+empty_moov",
+            "frag_keyframe+empty_moov+default_base_moof",
+            "dash",
+            "frag_every_frame+empty_moov",
+            "cmaf+frag_keyframe",
+        )
+    },
+    "odd size, MPEG-4.avi": partial(write_stamped, num_frames=30, codec="mpeg4", size=(97, 131)),
+    "odd size, VP9.webm": partial(write_stamped, num_frames=30, codec="libvpx-vp9", size=(97, 131)),
+    "odd size, 4:4:4.mp4": partial(write_stamped, num_frames=30, size=(97, 131), pixel_format="yuv444p"),
+    **{f"turned by {r} degrees.mp4": partial(write_stamped, num_frames=20, rotation=r) for r in (90, 180, 270, 37)},
+    **{
+        f"two files joined.{e}": partial(joined, codec=c)
+        for e, c in (
+            ("ts", "libx264"),
+            ("mpg", "mpeg2video"),
+            ("h264", "libx264"),
+            ("mjpeg", "mjpeg"),
+            ("obu", "libsvtav1"),
+            ("mkv", "libx264"),
+        )
+    },
+    **{
+        f"size changes.{e}": partial(joined, codec=c, second_size=(144, 192))
+        for e, c in (("ts", "libx264"), ("mpg", "mpeg2video"), ("h264", "libx264"), ("mjpeg", "mjpeg"))
+    },
+    **{
+        f"truncated to {share:.0%}.{e}": partial(truncated, share=share)
+        for share in (0.97, 0.6)
+        for e in ("mp4", "mkv", "ts", "avi", "flv")
+    },
+    **{f"sound before video.{e}": with_sound for e in ("mp4", "mkv", "ts", "flv")},
+    "cover art first.mp4": with_cover,
+    **{f"two video streams.{e}": two_videos for e in ("mp4", "mkv", "ts")},
+    **{f"title not UTF-8.{e}": strange_title for e in ("mp4", "mkv", "avi")},
+    "a stream begins late.ts": late_stream,
+}
+ZOO = PLAIN | TRAPS
+
+
+def write_all(folder: Path) -> None:
+    """Write every video of the zoo into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, make in ZOO.items():
+        make(folder / name)
+
+
+def table() -> str:
+    """Verify every video, and return what was found as a table in Markdown."""
+    from lit_video.index import VideoIndex
+
+    rows = ["| video | codec | format | index | frames | GOPs | every frame exact |", "|---|---|---|---|---|---|---|"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for title, make in ZOO.items():
+            make(folder / title)
+            index = VideoIndex.scan(folder / title, folder / "index", progress=False)
+            found = index.verify(0)
+            cells = (
+                title, index.codec(0), index.pixel_format(0), index.made(0), found.frames, len(index.starts(0)),
+                "yes" if found.ok else f"no: {len(found.wrong)} wrong, {len(found.missing)} missing",
+            )  # fmt: skip
+            rows.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--table", action="store_true")
+    chosen = parser.parse_args()
+    if chosen.folder:
+        write_all(chosen.folder)
+    if chosen.table:
+        print(table())
