@@ -13,6 +13,9 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+# Tags that are not UTF-8 are common in old files, and nobody here reads tags. PyAV 19 reads them without being told.
+TAGS: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+
 # What PyAV raises of a damaged file. FFmpegError alone is not enough: some of it PyAV finds out itself.
 UNREADABLE = (av.FFmpegError, OSError, ValueError, LookupError)
 
@@ -35,8 +38,7 @@ def open_video(path: Path | str, **options: Any) -> InputContainer:
     Raises:
         OSError, av.FFmpegError: A file that is not there, or is no container that FFmpeg knows.
     """
-    # Tags that are not UTF-8 are common in old files, and nobody here reads tags.
-    return av.open(str(path), metadata_errors="ignore", **options)
+    return av.open(str(path), **TAGS, **options)
 
 
 def choose_stream(container: InputContainer) -> VideoStream:

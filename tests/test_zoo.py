@@ -11,6 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lit_video.container import open_video
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.reader import OpenVideos
 from lit_video.errors import LitVideoError
@@ -34,7 +35,7 @@ def scan(path):
 def independent_truth(path, stream_index):
     """What `av` gives anybody who decodes the file from beginning to end, threads and all."""
     sums = []
-    with av.open(str(path), metadata_errors="ignore") as container:
+    with open_video(path) as container:
         try:
             for packet in container.demux(container.streams[stream_index]):
                 try:

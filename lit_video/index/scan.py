@@ -12,6 +12,7 @@ import stat
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from av.container import InputContainer
@@ -101,11 +102,11 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> Entry:
         made, (pts, starts) = "decoded", _decode(path, stream)
     return Entry(
         stream=stream.index,
-        time_base=Fraction(stream.time_base or 1),
+        time_base=_fraction(stream.time_base),
         width=picture.width,
         height=picture.height,
         rotation=right_angle(picture.rotation),
-        aspect=float(stream.sample_aspect_ratio or 1),
+        aspect=float(_fraction(stream.sample_aspect_ratio)),
         codec=packets.codec,
         pixel_format=picture.format.name,
         matrix=int(picture.colorspace),
@@ -114,6 +115,11 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> Entry:
         pts=pts,
         starts=starts,
     )
+
+
+def _fraction(ratio: Any) -> Fraction:
+    """Return a ratio of PyAV's, whose type differs between versions, and 1 where there is none."""
+    return Fraction(ratio.numerator, ratio.denominator) if ratio else Fraction(1)
 
 
 class _Packets:

@@ -15,13 +15,17 @@ Facts flow one way, and the modules are named in that order::
     inclusion     samplers -> is each frame drawn as often as it should be?
     advice        costs and R -> a sampler, as a command line
 
-    facts         everything found -> the one dictionary that report.json is
-    curves        the parts of it that are drawn
+    facts         each finding -> plain numbers
+    curves        what is drawn as a curve
+    summary       everything found -> the one dictionary that report.json is, with the recommendation
+
     canvas        what figures share
-    pictures      facts -> figures
+    scatter       speed against worth
+    pictures      facts -> all figures
+    markdown      numbers, lists and tables
+    method        facts -> how everything was found
     words         facts -> report.md
     reasons       facts -> why the recommended sampler is recommended
-    summary       everything found -> facts, with the recommendation
     main          all of it, and a folder that is written at the end
 """
 

@@ -1,6 +1,6 @@
-"""Everything found -> the one dictionary that report.json is, and that pictures and words are made of.
+"""Each finding -> plain numbers, which report.json, pictures and words are made of.
 
-Its keys are described in docs/bias.md, section 15.
+Their keys are described in docs/bias.md, section 15.
 """
 
 from __future__ import annotations

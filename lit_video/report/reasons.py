@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lit_video.report.facts import Facts
-from lit_video.report.words import number
+from lit_video.report.markdown import number
 
 
 def reasons(facts: Facts) -> list[str]:
@@ -23,10 +23,10 @@ def _rate(row: Facts) -> str:
 def _best(row: Facts, tied_with: list[str]) -> str:
     low, high = row["deff_low"]["long"], row["deff_high"]["long"]
     between = "" if low == high else f" (between {number(low)} and {number(high)})"
-    tied = f", but for {' and '.join(tied_with)} by less than 5 %, more clustered or as much" if tied_with else ""
+    tied = f", but for {' and '.join(tied_with)}, less than 5 % more" if tied_with else ""
     return (
         f"It makes {number(row['images_per_s'])} images/s here. In the long run an image has a design effect of "
-        f"{number(row['deff']['long'])}{between}: these are as good as {_rate(row)} independent images/s, which is what "
+        f"{number(row['deff']['long'])}{between}: these are as good as {_rate(row)} independent images/s, which "
         f"*effective* means below. Of what was measured and is unbiased, nothing gives more{tied}."
     )
 
