@@ -62,8 +62,8 @@ def compare(chosen: argparse.Namespace) -> list[dict[str, Any]]:
                 chosen.images_per_s,
             )
             setting.index()  # once, before the clock
-            images = chosen.images.get(contender, chosen.images[""])
-            task = {"contender": contender, "setting": asdict(setting), "skip": chosen.skip, "images": images}
+            counts = {key: of.get(contender, of[""]) for key, of in (("skip", chosen.skip), ("images", chosen.images))}
+            task = {"contender": contender, "setting": asdict(setting), **counts}
             rows.append({"round": number, "videos": videos, **_run(task)})
     return rows
 
@@ -137,7 +137,9 @@ def _parser() -> argparse.ArgumentParser:
         "--videos", type=_numbers, default=None, help="numbers of videos, such as 1,20,200; all by default"
     )
     run.add_argument("--images", type=_counts, default={"": 1280}, help="to time: 1280, or baseline=256,1280")
-    run.add_argument("--skip", type=int, default=0, help="images to load before the clock starts")
+    run.add_argument(
+        "--skip", type=_counts, default={"": 0}, help="to load before the clock starts: 0, or ours=600,128"
+    )
     run.add_argument("--rounds", type=int, default=3)
     run.add_argument("--size", type=int, default=224)
     run.add_argument("--batch-size", type=int, default=128)
@@ -164,4 +166,4 @@ def _numbers(text: str) -> list[int]:
 def _counts(text: str) -> dict[str, int]:
     """Return images by contender; the name '' stands for all others."""
     pairs = [part.rpartition("=") for part in text.split(",")]
-    return {"": 1280} | {name: int(number) for name, _, number in pairs}
+    return {"": 0} | {name: int(number) for name, _, number in pairs}

@@ -6,23 +6,30 @@ All take the same `Setting`; what a contender does not know (a look-ahead, say) 
 from __future__ import annotations
 
 import itertools
+import queue
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import av
 import numpy as np
 import torch
+from av.video.frame import VideoFrame
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from lit_video.counts import Counts
+from lit_video.decoders.base import Decoder
 from lit_video.decoders.pyav import PyAVDecoder
+from lit_video.decoders.scaler import Scaler
+from lit_video.decoders.torchcodec import TorchCodecDecoder
 from lit_video.index import VideoIndex
 from lit_video.loader import VideoLoader
 from lit_video.samplers.base import Sampler
+from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.transforms import Draws, ExerciseTransform, NoTransform
@@ -109,17 +116,27 @@ def baseline(setting: Setting) -> Contest:
         num_workers=setting.workers,
         generator=generator,
         multiprocessing_context="spawn",
+        persistent_workers=True,
     )
-    return iter(loader), None
+    return _epochs(loader), None
 
 
-def ours(setting: Setting, sampler: Callable[..., Sampler] = UniformSampler) -> Contest:
+def _epochs(loader: DataLoader) -> Iterator[Tensor]:
+    while True:
+        yield from loader
+
+
+def ours(
+    setting: Setting,
+    sampler: Callable[..., Sampler] = UniformSampler,
+    decoder: Callable[..., Decoder] = PyAVDecoder,
+) -> Contest:
     """Load with VideoLoader, one epoch after another."""
     index = setting.index()
     loader = VideoLoader(
         index,
         sampler(index=index, seed=setting.seed),
-        PyAVDecoder,
+        decoder,
         size=setting.size,
         batch_size=setting.batch_size,
         threads=setting.workers,
@@ -137,8 +154,43 @@ def _augmented(loader: VideoLoader, setting: Setting) -> Iterator[Tensor]:
 
 
 def sequential(setting: Setting) -> Contest:
-    """Load in the order of the files: the most that decoding and scaling on this machine give."""
+    """Load with VideoLoader in the order of the files."""
     return ours(setting, SequentialSampler)
+
+
+def chunked(setting: Setting) -> Contest:
+    """Load with VideoLoader whole GOPs, mixed."""
+    return ours(setting, ChunkedSampler)
+
+
+def ours_torchcodec(setting: Setting) -> Contest:
+    """Load with VideoLoader, decoding with torchcodec."""
+    return ours(setting, decoder=TorchCodecDecoder)
+
+
+def limit(setting: Setting) -> Contest:
+    """Decode and scale in the order of the files, with nothing else to do: the most that this machine gives."""
+    ready: queue.Queue[Tensor] = queue.Queue(2)
+    for number in range(setting.workers):
+        paths = setting.paths[number :: setting.workers] or setting.paths
+        threading.Thread(target=_decode_files, args=(paths, setting, ready), daemon=True).start()
+    return iter(ready.get, None), None
+
+
+def _decode_files(paths: Sequence[str], setting: Setting, ready: queue.Queue[Tensor]) -> None:
+    scaler = Scaler((setting.size, setting.size), "crop", "bilinear", "bt601")
+    pictures = (picture for path in itertools.cycle(paths) for picture in _pictures(path))
+    while True:
+        batch = torch.empty((setting.batch_size, 3, setting.size, setting.size), dtype=torch.uint8)
+        for image in batch:
+            scaler.write(next(pictures), image)
+        ready.put(batch)
+
+
+def _pictures(path: str) -> Iterator[VideoFrame]:
+    with av.open(path) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        yield from container.decode(video=0)
 
 
 class PerVideo(Dataset):
@@ -182,13 +234,17 @@ def torchcodec(setting: Setting) -> Contest:
         batch_size=None,
         num_workers=setting.workers,
         multiprocessing_context="spawn",
+        persistent_workers=True,
     )
-    return iter(loader), None
+    return _epochs(loader), None
 
 
 CONTENDERS: dict[str, Callable[[Setting], Contest]] = {
     "baseline": baseline,
+    "limit": limit,
     "sequential": sequential,
     "ours": ours,
+    "ours_torchcodec": ours_torchcodec,
+    "chunked": chunked,
     "torchcodec": torchcodec,
 }

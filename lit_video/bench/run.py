@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from lit_video.bench.contenders import CONTENDERS, Setting
+from lit_video.counts import Counts
 
 
 class Watch(threading.Thread):
@@ -56,8 +57,7 @@ def run(contender: str, setting: Setting, skip: int, images: int) -> dict[str, A
         start, timed = began, seen
     else:
         start, timed = time.perf_counter(), 0
-    decoded = counts.decoded_frames - 0 if counts and not timed else 0
-    delivered = counts.delivered_frames if counts and not timed else 0
+    before_clock = (counts.decoded_frames, counts.delivered_frames) if counts and not timed else (0, 0)
     waited, busy_until = 0.0, time.perf_counter()
     while timed < images:
         before = time.perf_counter()
@@ -78,10 +78,15 @@ def run(contender: str, setting: Setting, skip: int, images: int) -> dict[str, A
         "wait_seconds": waited,
         "peak_bytes": watch.peak_bytes,
         "peak_files": watch.peak_files,
-        "decode_amplification": (counts.decoded_frames - decoded) / (counts.delivered_frames - delivered)
-        if counts
-        else None,
+        "decode_amplification": _amplification(counts, before_clock),
     }
+
+
+def _amplification(counts: Counts | None, before: tuple[int, int]) -> float | None:
+    """Return frames decoded for each one delivered by the reads that began since `before`; None if there were none."""
+    if counts is None or counts.delivered_frames == before[1]:
+        return None
+    return (counts.decoded_frames - before[0]) / (counts.delivered_frames - before[1])
 
 
 def main() -> None:
