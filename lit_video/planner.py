@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lit_video.bias.planner_law import planner_lookahead
 from lit_video.index import VideoIndex
 from lit_video.rng import rng
 from lit_video.samplers.base import Order
@@ -89,19 +90,10 @@ def divide(
     admission = max(batch_size, min(4 * batch_size, num_slots // 2))
     held = num_slots - admission
     if lookahead is None:
-        lookahead = num_positions if num_frames <= held else default_lookahead(held, num_gops)
+        lookahead = num_positions if num_frames <= held else planner_lookahead(held, num_gops)
     lookahead = max(1, min(lookahead, num_positions))
     slots = min(num_slots, admission + min(lookahead, num_frames), max(1, num_positions))
     return Budget(slots, admission, held, lookahead)
-
-
-def default_lookahead(num_held: int, num_gops: int) -> int:
-    """Return the look-ahead W, in positions, that holds `num_held` frames on average.
-
-    F48 says that a look-ahead of W holds W·x / (2(1 + x)) frames, x = W/G wanted frames per GOP in reach, G GOPs;
-    solved for W. About 2·`num_held` where GOPs are few, more where they are many and most look-aheads find little.
-    """
-    return math.ceil(num_held + math.sqrt(num_held**2 + 2 * num_held * num_gops))
 
 
 def plan(order: Order, index: VideoIndex, lookahead: int, budget: int) -> Plan:

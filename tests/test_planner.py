@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lit_video.planner import default_lookahead, divide, plan
+from lit_video.bias import planner_lookahead
+from lit_video.planner import divide, plan
 from tests.fakes import index_of
 
 
@@ -92,7 +93,7 @@ def test_steady_state_follows_the_formula(lookahead):
 
 def test_default_lookahead_fills_the_memory_on_average():
     held, gops, num_frames = 6621, 4000, 120_000
-    w = default_lookahead(held, gops)
+    w = planner_lookahead(held, gops)
     x = w / gops
     assert w * x / (2 * (1 + x)) == pytest.approx(held, rel=1e-3)  # F48's mean frames held
     index = index_of([600] * 200, 30)
@@ -161,7 +162,7 @@ class TestDivide:
     def test_as_far_as_the_memory_lasts_where_not(self):
         b = divide(7133, 128, 120_000, 120_000, 4000, None)
         assert (b.slots, b.admission, b.held) == (7133, 512, 6621)
-        assert b.lookahead == default_lookahead(6621, 4000)
+        assert b.lookahead == planner_lookahead(6621, 4000)
 
     @given(st.integers(1, 300), st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 400))
     def test_held_and_in_flight_fit(self, batch_size, extra, num_positions, lookahead):

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lit_video.bias import planner_lookahead
 from lit_video.loader import VideoLoader
-from lit_video.planner import default_lookahead, plan
+from lit_video.planner import plan
 from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.sharding import RankOrder
@@ -101,7 +102,7 @@ def test_decode_amplification_of_a_rank(shard, expected):
     index = index_of([600] * 200, 30)
     order = UniformSampler(index, 0).order(0)
     found = []
-    lookahead = 13_553 if shard == "gop" else default_lookahead(6621, 4000)
+    lookahead = 13_553 if shard == "gop" else planner_lookahead(6621, 4000)
     for rank in deal(order, index, 128, 8, shard=shard)[:2]:
         planned = plan(rank, index, min(lookahead, len(rank)), 6621)
         list(planned)

@@ -9,7 +9,7 @@ import itertools
 import queue
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +34,11 @@ from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.transforms import Draws, ExerciseTransform, NoTransform
 
+# Without end; closing it ends what makes them.
+Batches = Generator[Tensor, None, None]
+
 # Batches, and the counts of the loader that makes them, where it is ours.
-Contest = tuple[Iterator[Tensor], Counts | None]
+Contest = tuple[Batches, Counts | None]
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def baseline(setting: Setting) -> Contest:
     return _epochs(loader), None
 
 
-def _epochs(loader: DataLoader) -> Iterator[Tensor]:
+def _epochs(loader: DataLoader) -> Batches:
     while True:
         yield from loader
 
@@ -146,7 +149,7 @@ def ours(
     return _augmented(loader, setting), loader.counts
 
 
-def _augmented(loader: VideoLoader, setting: Setting) -> Iterator[Tensor]:
+def _augmented(loader: VideoLoader, setting: Setting) -> Batches:
     transform = ExerciseTransform(setting.size) if setting.augment else NoTransform()
     for epoch in itertools.count():
         for batch in loader:
@@ -170,17 +173,27 @@ def ours_torchcodec(setting: Setting) -> Contest:
 
 def limit(setting: Setting) -> Contest:
     """Decode and scale in the order of the files, with nothing else to do: the most that this machine gives."""
-    ready: queue.Queue[Tensor] = queue.Queue(2)
-    for number in range(setting.workers):
-        paths = setting.paths[number :: setting.workers] or setting.paths
-        threading.Thread(target=_decode_files, args=(paths, setting, ready), daemon=True).start()
-    return iter(ready.get, None), None
+    return _limit(setting), None
 
 
-def _decode_files(paths: Sequence[str], setting: Setting, ready: queue.Queue[Tensor]) -> None:
+def _limit(setting: Setting) -> Batches:
+    ready: queue.Queue[Tensor] = queue.Queue()
+    ended = threading.Event()
+    paths = [setting.paths[number :: setting.workers] or setting.paths for number in range(setting.workers)]
+    threads = [threading.Thread(target=_decode_files, args=(some, setting, ready, ended)) for some in paths]
+    for thread in threads:
+        thread.start()
+    try:
+        while True:
+            yield ready.get()
+    finally:
+        ended.set()
+
+
+def _decode_files(paths: Sequence[str], setting: Setting, ready: queue.Queue[Tensor], ended: threading.Event) -> None:
     scaler = Scaler((setting.size, setting.size), "crop", "bilinear", "bt601")
     pictures = (picture for path in itertools.cycle(paths) for picture in _pictures(path))
-    while True:
+    while not ended.is_set():
         batch = torch.empty((setting.batch_size, 3, setting.size, setting.size), dtype=torch.uint8)
         for image in batch:
             scaler.write(next(pictures), image)

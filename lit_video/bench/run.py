@@ -69,6 +69,7 @@ def run(contender: str, setting: Setting, skip: int, images: int) -> dict[str, A
             time.sleep(max(0.0, busy_until - time.perf_counter()))
     seconds = time.perf_counter() - start
     watch.end()
+    batches.close()
     return {
         "contender": contender,
         "images": timed,

@@ -93,13 +93,25 @@ def planner_sliding(gop_lengths: ArrayLike, W: int) -> PlannerCost:
     return PlannerCost(max(1.0, float(decoded)), float(share @ (1 / (1 + x))), float(share @ (W * x / (2 * (1 + x)))))
 
 
-def planner_lookahead(memory_frames: int) -> int:
+def planner_lookahead(memory_frames: int, num_gops: int | None = None) -> int:
     """Return the look-ahead in slots for a memory of so many frames, with a sliding, staggered look-ahead.
 
+    F48 says that a look-ahead of W holds W·x / (2·(1 + x)) frames, with x = W / G wanted frames in each of G GOPs.
+    Where `num_gops` is known that is solved for W: twice the memory where GOPs are few, more where they are many and
+    most look-aheads find little; what is held at a peak is the planner's business. Else 1.9 slots per frame, which
+    peaks too stay below.
+
+    Args:
+        memory_frames: Decoded frames that may wait.
+        num_gops: Of the data set.
+
     Raises:
-        ValueError: `memory_frames` is negative.
+        ValueError: `memory_frames` is negative or `num_gops` below 1.
     """
-    return max(1, int(SLOTS_PER_FRAME * whole("memory_frames", memory_frames, low=0)))
+    held = whole("memory_frames", memory_frames, low=0)
+    if num_gops is None:
+        return max(1, int(SLOTS_PER_FRAME * held))
+    return max(1, math.ceil(held + math.sqrt(held**2 + 2 * held * whole("num_gops", num_gops))))
 
 
 def planner_memory(W: int, frame_bytes: int, lookahead: str = "sliding") -> int:
