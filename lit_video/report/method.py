@@ -75,8 +75,8 @@ def _videos(facts: Facts) -> str:
     copies = "" if data["different_videos"] == data["videos"] else f", {data['different_videos']} of them different"
     return (
         f"Videos: {data['videos']}{copies}; {data['frames']} frames, {data['width']}×{data['height']}, "
-        f"{data['codec']}; {data['gops']} GOPs of {data['gop_length']['least']} to {data['gop_length']['most']} frames. "
-        f"First: {data['first_path']}"
+        f"{data['codec']}; {data['gops']} GOPs of {data['gop_length']['least']} to "
+        f"{data['gop_length']['most']} frames. First: {data['first_path']}"
     )
 
 
@@ -106,8 +106,8 @@ def _speed(facts: Facts) -> str:
     return (
         f"Speed: the loader of training; {options['rounds']} rounds in which contenders took turns, each with one "
         f"batch to warm up; {number(options['seconds'])} s or {options['images']} images for each. The transform is "
-        "not timed. Frames that were decoded and wait for their turn count as made, and what an epoch decodes is planned "
-        "to its end, so that a few seconds tell what an epoch would."
+        "not timed. Frames that were decoded and wait for their turn count as made, and what an epoch decodes is "
+        "planned to its end, so that a few seconds tell what an epoch would."
     )
 
 

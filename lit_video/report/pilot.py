@@ -71,7 +71,7 @@ class Pilot:
     whole: bool
     frame_ids: Int64[np.ndarray, " frames"]
     vectors: Float[np.ndarray, "frames numbers"]
-    runs: Sequence[Int64[np.ndarray, " n"]]
+    runs: Sequence[Int64[np.ndarray, " _"]]  # each of its own length
     pairs: Int64[np.ndarray, "pairs 2"]
     seconds: float
 
