@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.error
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition
@@ -17,7 +18,7 @@ from av.video.stream import VideoStream
 TAGS: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 # What PyAV raises of a damaged file. FFmpegError alone is not enough: some of it PyAV finds out itself.
-UNREADABLE = (av.FFmpegError, OSError, ValueError, LookupError)
+UNREADABLE = (av.error.FFmpegError, OSError, ValueError, LookupError)
 
 
 def reason_of(error: Exception) -> str:

@@ -34,7 +34,8 @@ def print_index(index: VideoIndex) -> None:
     made = Counter(index.made(video_id) for video_id in range(index.num_videos))
     seconds = max(index.seconds, 1e-9)
     print(
-        f"{index.num_videos} videos, {index.num_frames} frames, {len(index.keyframes) - 1} GOPs in {index.seconds:.2f} s"
+        f"{index.num_videos} videos, {index.num_frames} frames, {len(index.keyframes) - 1} GOPs"
+        f" in {index.seconds:.2f} s"
         f" ({index.num_frames / seconds:.0f} frames/s, {index.num_videos / seconds:.0f} files/s);"
         f" {index.num_cached} reused, {made['exact']} from packets, {made['decoded']} decoded once"
     )

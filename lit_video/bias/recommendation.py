@@ -70,8 +70,8 @@ def _candidate(conditions: Conditions, name: str, k: int, seconds_per_frame: flo
 
 
 def _planner(conditions: Conditions) -> Candidate:
-    """Return uniform order with as long a look-ahead as the memory allows: step 2, C_p."""
-    cost = planner_sliding(conditions.gops, planner_lookahead(conditions.memory_frames, conditions.gops.size))
+    """Return uniform order with a look-ahead that never holds more than the memory: step 2, C_p."""
+    cost = planner_sliding(conditions.gops, planner_lookahead(conditions.memory_frames))
     seconds = conditions.decode_seconds * cost.decoded + conditions.seek_seconds * cost.opens
     return _candidate(conditions, "planner", 1, seconds, 1.0)
 
@@ -165,7 +165,7 @@ def recommend(conditions: Conditions) -> Recommendation:
     candidates = tuple(candidate for candidate in found if candidate is not None)
     best = _best(candidates)
     if best.name == "planner":
-        lookahead = min(N, planner_lookahead(conditions.memory_frames, conditions.gops.size))
+        lookahead = min(N, planner_lookahead(conditions.memory_frames))
         result = Recommendation("uniform", {"lookahead": lookahead}, (), (), _uniform_deff(N, b))
     else:
         result = _mixed(conditions, best)
