@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra import compose, initialize_config_dir, initialize_config_module
 from hydra.utils import instantiate
 from PIL import Image
 
@@ -21,6 +21,7 @@ from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.errors import DataError, LitVideoError, told_in_a_sentence
 from lit_video.index import VideoIndex
 from lit_video.report.advice import Standing, command, pick, translate
+from lit_video.report.command import GROUPS
 from lit_video.report.contenders import chunked, different, list_contenders, uniform
 from lit_video.report.contest import Read, load, together
 from lit_video.report.costs import decode_theory, fit_costs
@@ -41,7 +42,7 @@ from lit_video.stamps import read_stamp, write_stamped
 from tests.fakes import index_of
 
 REPOSITORY = Path(__file__).parents[1]
-NAMES = {"sampler": "uniform", "decoder": "pyav", "transform": "none"}
+NAMES = dict(zip(GROUPS, ("uniform", "pyav", "none"), strict=True))
 QUICK = Options(seconds=0.2, images=300, rounds=1, max_lag=8, chunk_lengths=(4, "gop"))
 KEYS = {
     "lit_video", "horizons", "recommendation", "contenders", "pareto", "data", "settings", "options", "machine",
@@ -184,14 +185,14 @@ class TestMistakes:
         }.items(),
     )
     def test_an_option_is_refused_in_a_sentence(self, override, told, capsys):
-        with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        with initialize_config_module("lit_video.report.conf", version_base="1.3"):
             config = compose("bias_report", [override])
         with pytest.raises(SystemExit), told_in_a_sentence():
             instantiate(config.report)
         assert told in capsys.readouterr().err
 
     def test_options_in_yaml_are_the_options_in_python(self):
-        with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        with initialize_config_module("lit_video.report.conf", version_base="1.3"):
             yaml = instantiate(compose("bias_report").report)
         for name, parameter in inspect.signature(Options).parameters.items():
             value = getattr(yaml, name)

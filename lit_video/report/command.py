@@ -1,0 +1,60 @@
+"""The report from the command line: what scripts/bias_report.py and `lit-video bias` run."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+
+from lit_video.datamodule import VideoDataModule
+from lit_video.errors import told_in_a_sentence
+from lit_video.report.main import main as report
+from lit_video.report.setting import Setting
+
+GROUPS = ("sampler", "decoder", "transform")
+
+
+def offer_short_names() -> None:
+    """Let `sampler=chunked` mean the package's option, as the files in conf/ of the repository do for train.py."""
+    for group in GROUPS:
+        for option in files("lit_video.conf").joinpath("lit_video", group).iterdir():
+            name = option.name.removesuffix(".yaml")
+            alias = {"defaults": [f"/lit_video/{group}/{name}@_here_"]}
+            ConfigStore.instance().store(name, alias, group=group, package=f"data.{group}")
+
+
+offer_short_names()
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="bias_report")
+def main(cfg: DictConfig) -> None:
+    """Compose, instantiate, report into Hydra's folder of this run."""
+    with told_in_a_sentence():
+        run(cfg)
+
+
+def run(cfg: DictConfig) -> None:
+    """Write the report, and print what it recommends."""
+    options = instantiate(cfg.report)
+    runtime, overrides = HydraConfig.get().runtime, HydraConfig.get().overrides.task
+    names = {group: runtime.choices[group] for group in GROUPS}
+    facts = report(setting_of(cfg), options, runtime.output_dir, names, list(overrides), Console().print)
+    recommendation = facts["recommendation"]
+    Console().print(f"\nTake {recommendation['name']}:\n  {recommendation['command']}", soft_wrap=True, highlight=False)
+    Console().print(f"Why: {runtime.output_dir}/report.md", soft_wrap=True, highlight=False)
+
+
+def setting_of(cfg: DictConfig) -> Setting:
+    """Return the data that `cfg` describes, indexed."""
+    datamodule: VideoDataModule = instantiate(cfg.data)  # which checks what was given
+    datamodule.setup()
+    assert datamodule.index is not None
+    parts = {f"make_{part}": instantiate(cfg.data[part]) for part in ("sampler", "decoder")}
+    names = ("size", "batch_size", "threads", "seed", "lookahead_bytes", "lookahead")
+    given = {name: cfg.data[name] for name in names}
+    return Setting(datamodule.index, **parts, transform=datamodule.transform, **given)
