@@ -28,7 +28,7 @@ def run(cfg: DictConfig) -> None:
     choices = HydraConfig.get().runtime.choices
     describe = {group: choices[group] for group in ("sampler", "decoder", "transform")}
     throughput = Throughput(HydraConfig.get().runtime.output_dir, describe | {"run_model": cfg.run_model})
-    trainer: Trainer = instantiate(cfg.trainer, callbacks=[throughput])
+    trainer: Trainer = instantiate(cfg.trainer, callbacks=[throughput, *instantiate(cfg.callbacks).values()])
     trainer.fit(model, datamodule, ckpt_path=cfg.ckpt_path)
     if trainer.is_global_zero:
         print_report(throughput.report)

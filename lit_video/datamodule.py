@@ -7,18 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from lightning import LightningDataModule
+from torch import Tensor
 
 from lit_video.arguments import check_arguments
-from lit_video.decoders.base import Decoder
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.demo import demo_clip
 from lit_video.epoch import Batch
 from lit_video.index import VideoIndex
-from lit_video.loader import VideoLoader
+from lit_video.index.labels import Labels, check_labels
+from lit_video.loader import MakeDecoder, VideoLoader
 from lit_video.resume import Place
 from lit_video.samplers.base import Sampler
 from lit_video.samplers.uniform import UniformSampler
-from lit_video.transforms import Draws, Transform
+from lit_video.transforms import Draws
+
+# LightningCLI makes these of a `class_path`, and leaves out the arguments that are named here: index and seed. What
+# returns a class it takes for a factory of it, so a transform, which does not make its result but compute it, is Any.
+MakeSampler = Callable[[VideoIndex, int], Sampler]
+TransformBatch = Callable[[Tensor, Draws], Any]
 
 
 class VideoDataModule(LightningDataModule):
@@ -31,7 +37,10 @@ class VideoDataModule(LightningDataModule):
         root: Folder (searched recursively), file, glob, or a list of these; None: the demo's clip.
         sampler: Factory `(index, seed) -> Sampler`, such as a sampler's class or a `functools.partial` of it.
         decoder: Factory `(index, size) -> Decoder`, likewise.
-        transform: Called with images and draws on the device; None leaves uint8.
+        transform: A `lit_video.transforms.Transform`, called with images and draws on the device; None leaves uint8.
+        labels: What a video's frames are of, as the batch's `label`: `folder` (that the file lies in), `video` (each a
+            class of its own), a CSV file with the columns `path` and `label`, or a mapping of paths to labels; None:
+            batches have no `label`.
         size: Of the frames, `[height, width]` in pixels; an int is a square.
         batch_size: Of one rank.
         threads: That decode, in each process that does; `auto`: as the decoder likes it, or one for each core.
@@ -46,16 +55,22 @@ class VideoDataModule(LightningDataModule):
         on_error: What to do about a frame that cannot be decoded: `raise`, `skip` or `redraw`.
         progress: Show a progress bar while files are indexed.
 
+    Attributes:
+        index: The videos, from `setup` on.
+        loader: What the last training iterated.
+
     Raises:
         ValueError: An argument out of range.
+        TypeError: `labels` is none of these.
     """
 
     def __init__(
         self,
         root: str | Path | Sequence[str | Path] | None = None,
-        sampler: Callable[..., Sampler] = UniformSampler,
-        decoder: Callable[..., Decoder] = PyAVDecoder,
-        transform: Transform | None = None,
+        sampler: MakeSampler = UniformSampler,
+        decoder: MakeDecoder = PyAVDecoder,
+        transform: TransformBatch | None = None,
+        labels: Labels | None = None,
         size: int | Sequence[int] = 224,
         batch_size: int = 128,
         threads: int | str = "auto",
@@ -72,7 +87,7 @@ class VideoDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.root, self.seed, self.index_dir, self.progress = root, seed, index_dir, progress
-        self.transform = transform
+        self.transform, self.labels = transform, labels
         self.batch_size = batch_size  # of this name, Lightning's BatchSizeFinder finds it
         self._make_sampler, self._make_decoder = sampler, decoder
         self._loader_arguments: dict[str, Any] = {
@@ -87,6 +102,7 @@ class VideoDataModule(LightningDataModule):
             "on_error": on_error,
         }
         check_arguments(batch_size=batch_size, **self._loader_arguments)
+        check_labels(labels)
         self.index: VideoIndex | None = None
         self.loader: VideoLoader | None = None
         self._state: dict[str, int | str] | None = None
@@ -166,12 +182,17 @@ class VideoDataModule(LightningDataModule):
 
     # The parts, for use by hand.
 
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, by the numbers in the batch's `label`; none before `setup`, or without labels."""
+        return list(self.index.classes) if self.index is not None else []
+
     def make_loader(self) -> VideoLoader:
         """Return a loader of this rank's batches, at the beginning. `setup` must have been called."""
         assert self.index is not None, "call setup() first"
         return VideoLoader(
             self.index,
-            self._make_sampler(index=self.index, seed=self.seed),
+            self._make_sampler(self.index, self.seed),
             self._make_decoder,
             batch_size=self.batch_size,
             seed=self.seed,
@@ -189,7 +210,7 @@ class VideoDataModule(LightningDataModule):
     def _scan(self) -> None:
         if self.index is None:
             root = demo_clip() if self.root is None else self.root
-            self.index = VideoIndex.scan(root, self.index_dir, self.progress)
+            self.index = VideoIndex.scan(root, self.index_dir, self.progress).with_labels(self.labels)
 
 
 class _Batches:

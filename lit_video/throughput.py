@@ -60,8 +60,11 @@ class Throughput(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Note the time, and now and then how busy NVDEC is."""
-        self._ended = time.perf_counter()
+        """Note the time, log the speed where there is a logger, and note now and then how busy NVDEC is."""
+        began, self._ended = self._ended, time.perf_counter()
+        if trainer.loggers and began:  # the first batch's time is that of starting up
+            num_images = len(batch["image"]) * trainer.world_size
+            pl_module.log("images_per_s", num_images / (self._ended - began))
         if pl_module.device.type == "cuda" and batch_idx % 16 == 0:
             percent = decoder_utilization(pl_module.device.index or 0)
             self._nvdec_percent += [] if percent is None else [percent]

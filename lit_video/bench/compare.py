@@ -126,8 +126,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     data = commands.add_parser("exercise-data", help="write the exercise's kind of input from real footage")
     data.add_argument("out", help="folder")
-    data.add_argument("--frames", type=int, default=600)
-    data.add_argument("--links", type=int, default=200)
+    data.add_argument("--frames", type=_positive, default=600)
+    data.add_argument("--links", type=_positive, default=200)
     run = commands.add_parser("run", help="measure contenders in turn")
     run.add_argument("root", help="folder, file or glob")
     run.add_argument(
@@ -140,12 +140,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--skip", type=_counts, default={"": 0}, help="to load before the clock starts: 0, or ours=600,128"
     )
-    run.add_argument("--rounds", type=int, default=3)
-    run.add_argument("--size", type=int, default=224)
-    run.add_argument("--batch-size", type=int, default=128)
-    run.add_argument("--workers", type=int, default=2)
+    run.add_argument("--rounds", type=_positive, default=3)
+    run.add_argument("--size", type=_positive, default=224)
+    run.add_argument("--batch-size", type=_positive, default=128)
+    run.add_argument("--workers", type=_positive, default=2)
     run.add_argument("--augment", action="store_true", help="random resized crop and colour jitter in all contenders")
-    run.add_argument("--lookahead-bytes", type=int, default=2**30)
+    run.add_argument("--lookahead-bytes", type=_positive, default=2**30)
     run.add_argument("--images-per-s", type=float, default=None, help="speed of a model that consumes the images")
     run.add_argument("--json", help="also write all rows to this file")
     return parser
@@ -159,8 +159,14 @@ def _names(text: str) -> list[str]:
     return names
 
 
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
+
+
 def _numbers(text: str) -> list[int]:
-    return [int(number) for number in text.split(",")]
+    return [_positive(number) for number in text.split(",")]
 
 
 def _counts(text: str) -> dict[str, int]:

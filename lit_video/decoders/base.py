@@ -38,3 +38,11 @@ class Decoder(Protocol):
     def close(self) -> None:
         """Close all files. A closed decoder opens them again when asked for frames."""
         ...
+
+    @classmethod
+    def __subclasshook__(cls, other: type) -> bool:
+        """Tell whether a class has these methods: LightningCLI asks it of a `class_path`."""
+        # Python itself refuses to answer for a protocol with attributes.
+        if cls is not Decoder:
+            return NotImplemented
+        return hasattr(other, "decode") and hasattr(other, "close")

@@ -5,6 +5,8 @@
     files -> scan -> table <-> store
                        ^
     build ------ puts these together, reading only what is new or changed
+
+`labels` says what videos are of, where one wants to know.
 """
 
 from lit_video.index.table import VideoIndex

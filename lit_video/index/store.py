@@ -49,14 +49,14 @@ def load(folder: Path) -> VideoIndex:
         ) from error
 
 
-def load_columns(folder: Path, label: np.ndarray | None = None) -> VideoIndex:
+def load_columns(folder: Path, label: np.ndarray | None = None, classes: Sequence[str] = ()) -> VideoIndex:
     """Map the columns in `folder`, the one that an index's header names."""
     header = json.loads((folder / HEADER).read_text())
     columns = Columns(**{name: _map(folder / f"{name}.npy") for name in Columns.names_of_columns()})
     if [len(columns.offset), len(columns.pts), len(columns.start_frame)] != header["rows"]:
         raise ValueError("its columns are of different lengths")
     skipped = [Skipped(*row) for row in header["skipped"]]
-    return VideoIndex(columns, header["names"], skipped, folder, label=label)
+    return VideoIndex(columns, header["names"], skipped, folder, label=label, classes=classes)
 
 
 def save(folder: Path, columns: Columns, names: Sequence[str], skipped: Sequence[Skipped]) -> VideoIndex:

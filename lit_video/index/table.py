@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float64, Int, Int64
 
 from lit_video.container import Seek
+from lit_video.index.labels import Labels, find_labels
 from lit_video.index.scan import Entry
 from lit_video.index.truth import Start
 
@@ -84,7 +85,8 @@ class VideoIndex:
         folder: Where the columns lie, or None for an index in memory only.
         num_cached: Videos whose entries were reused when the index was made.
         seconds: What making it took.
-        label: int64 [V], or None where the data set has no labels.
+        label: int64 [V], class of each video, or None where the data set has no labels.
+        classes: Names of the classes, by number.
     """
 
     columns: Columns
@@ -93,7 +95,8 @@ class VideoIndex:
     folder: Path | None = None
     num_cached: int = 0
     seconds: float = 0.0
-    label: np.ndarray | None = field(default=None)
+    label: np.ndarray | None = None
+    classes: Sequence[str] = ()
 
     @staticmethod
     def scan(
@@ -125,6 +128,17 @@ class VideoIndex:
 
         return load(Path(folder))
 
+    def with_labels(self, labels: Labels | None) -> VideoIndex:
+        """Return this index with each video's class: by `folder`, by `video`, or by a CSV file or mapping of paths.
+
+        Nothing is read or written but that file. `lit_video.index.labels.find_labels` says what it may hold.
+
+        Raises:
+            DataError: A video without a label, a path that names several, or a file that is no such list.
+        """
+        label, classes = (None, []) if labels is None else find_labels(self.paths, labels)
+        return replace(self, label=label, classes=classes)
+
     def __reduce__(self) -> tuple:
         if self.folder is None:
             return VideoIndex, tuple(getattr(self, column.name) for column in fields(self))
@@ -132,7 +146,7 @@ class VideoIndex:
 
         # A worker maps the columns instead of unpickling them. The folder of columns is named, not the index's own,
         # whose columns may be replaced before the worker looks.
-        return load_columns, (self.folder, self.label)
+        return load_columns, (self.folder, self.label, self.classes)
 
     @property
     def num_videos(self) -> int:

@@ -95,3 +95,11 @@ class Sampler(Protocol):
             beta: Of the moving average.
         """
         ...
+
+    @classmethod
+    def __subclasshook__(cls, other: type) -> bool:
+        """Tell whether a class has all of this: LightningCLI asks it of a `class_path`."""
+        # Python itself refuses to answer for a protocol with properties.
+        if cls is not Sampler:
+            return NotImplemented
+        return all(hasattr(other, name) for name in vars(cls) if not name.startswith("_"))
