@@ -84,7 +84,7 @@ class FrameClassifier(LightningModule):
         network: Images in, scores out; None likewise.
     """
 
-    def __init__(self, network: Callable[..., nn.Module], learning_rate: float = 0.01, seed: int = 0) -> None:
+    def __init__(self, network: Callable[..., nn.Module], learning_rate: float = 0.002, seed: int = 0) -> None:
         super().__init__()
         self._make_network, self.learning_rate, self.seed = network, learning_rate, seed
         self.classes: list[str] = []

@@ -18,7 +18,7 @@ def decoder_utilization(device: int) -> int | None:
 
 def _ask(device: int, question: Callable[[Any, Any], int]) -> int | None:
     try:
-        import pynvml
+        import pynvml  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
     try:

@@ -37,7 +37,7 @@ class Draws:
 class Transform(Protocol):
     """Whole batch in, whole batch out, on the device that it is on."""
 
-    def __call__(self, images: UInt8[Tensor, "batch 3 height width"], draws: Draws) -> Tensor:
+    def __call__(self, images: UInt8[Tensor, "batch 3 height width"], draws: Draws, /) -> Tensor:
         """Return the transformed images; randomness comes from `draws` alone."""
         ...
 

@@ -95,7 +95,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--labels", default="video", help="what videos are of, as data.labels")
     parser.add_argument("--size", type=int, default=64, help="of the frames, in pixels")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--learning-rate", type=float, default=0.01)
+    parser.add_argument("--learning-rate", type=float, default=0.002)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=3, help="runs of each order")
     parser.add_argument("--every", type=int, default=4, help="batches from one measurement to the next")

@@ -19,7 +19,6 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from lightning import Trainer
@@ -27,6 +26,7 @@ from omegaconf import OmegaConf
 
 from lit_video import command, errors
 from lit_video.stamps import write_stamped
+from tests.programs import composed
 from tests.zoo import ZOO
 
 REPOSITORY = Path(__file__).parents[1]
@@ -34,11 +34,7 @@ DOCUMENTS = [*sorted(REPOSITORY.glob("*.md")), *sorted(REPOSITORY.glob("docs/**/
 BLOCK = re.compile(r"(?:<!-- (?P<note>[^\n]*) -->\n+)?^```(?P<language>\w*)\n(?P<code>.*?)^```", re.M | re.S)
 COMMAND = re.compile(r"(?:python |lit-video )(train\.py|scripts/\w+\.py|index|bench|bias)\b([^\n&|;>#`]*)")
 FILE_NAME = re.compile(r"# ([\w/]+\.(?:py|yaml))\n")
-HYDRA_FRONTS = {
-    "train.py": ("conf", "train"),
-    "scripts/bias_report.py": ("lit_video/report/conf", "bias_report"),
-    "bias": ("lit_video/report/conf", "bias_report"),
-}
+HYDRA_FRONTS = {"train.py": "train", "scripts/bias_report.py": "bias_report", "bias": "bias_report"}
 GROUPS = {folder.name for folder in (REPOSITORY / "conf").iterdir() if folder.is_dir()}
 
 
@@ -99,13 +95,6 @@ def test_files_and_names_that_are_named_are_there(path):
 # Options.
 
 
-def composed(front, overrides):
-    folder, name = HYDRA_FRONTS[front]
-    import_module("lit_video.report.command")  # whose short names are no files
-    with initialize_config_dir(str(REPOSITORY / folder), version_base="1.3"):
-        return compose(name, overrides)
-
-
 def options(group):
     return {file.stem for file in (REPOSITORY / "conf" / group).glob("*.yaml")}
 
@@ -114,7 +103,7 @@ def options(group):
 def keys():
     """Every key that train.py has with some choice of options."""
     choices = [[f"{group}={option}"] for group in sorted(GROUPS) for option in sorted(options(group))]
-    configs = [OmegaConf.to_container(composed("train.py", choice)) for choice in [[], *choices]]
+    configs = [OmegaConf.to_container(composed("train", *choice)) for choice in [[], *choices]]
     return {key for config in configs for key in dotted(config)}
 
 
@@ -174,7 +163,7 @@ def test_commands_are_accepted(path, monkeypatch):
         words = shlex.split(words)
         if front in HYDRA_FRONTS:
             for overrides in jobs(words):
-                composed(front, overrides)
+                composed(HYDRA_FRONTS[front], *overrides)
         elif words:
             of_script = front.endswith(".py") and runpy.run_path(str(REPOSITORY / front), run_name="front").get("main")
             main = of_script or import_module(command.COMMANDS[front][0]).main

@@ -7,8 +7,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 import lit_video
+from tests.programs import REPOSITORY, composed
 
-REPOSITORY = Path(__file__).parents[1]
 SHIPPED = Path(lit_video.__file__).parent / "conf" / "lit_video"
 GROUPS = ("sampler", "decoder", "transform")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((SHIPPED / group).glob("*.yaml"))]
@@ -19,14 +19,9 @@ OWN = [
 ]
 
 
-def composed(*overrides):
-    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
-        return compose("train", list(overrides))
-
-
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
 def test_alias_chooses_the_shipped_option(group, name):
-    config = composed(f"{group}={name}")
+    config = composed("train", f"{group}={name}")
     with initialize_config_dir(str(SHIPPED / group), version_base="1.3"):
         assert config.data[group] == compose(name)
 
@@ -38,7 +33,7 @@ def test_no_alias_without_an_option(group):
 
 @pytest.mark.parametrize(("group", "name"), OWN)
 def test_composes(group, name):
-    composed(f"+{group}={name}" if group in ("experiment", "debug") else f"{group}={name}")
+    composed("train", f"{group}={name}")
 
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
@@ -49,7 +44,7 @@ def test_first_line_says_what_choosing_it_means(group, name):
 
 
 def test_the_data_module_is_made_of_the_defaults():
-    datamodule = instantiate(composed().data)
+    datamodule = instantiate(composed("train").data)
     assert type(datamodule).__name__ == "VideoDataModule"
 
 
@@ -59,7 +54,7 @@ def test_defaults_in_yaml_are_the_defaults_in_python():
     from lit_video.datamodule import VideoDataModule
 
     python = {p.name: p.default for p in inspect.signature(VideoDataModule).parameters.values()}
-    yaml = dict(composed().data)
+    yaml = dict(composed("train").data)
     for name in ("sampler", "decoder", "transform", "_target_", "_convert_"):
         yaml.pop(name)
         python.pop(name, None)

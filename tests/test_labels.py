@@ -10,7 +10,7 @@ import torch
 from lit_video.datamodule import VideoDataModule
 from lit_video.errors import DataError
 from lit_video.index import VideoIndex
-from lit_video.index.labels import find_labels
+from lit_video.index.labels import check_labels, find_labels
 from lit_video.stamps import read_stamp
 from tests.test_datamodule import fit, pytestmark  # noqa: F401
 from tests.test_loader import SlowDecoder, loader_of, said
@@ -100,7 +100,7 @@ class TestFile:
 
 def test_no_labels_of_another_kind():
     with pytest.raises(TypeError, match=r"labels must be 'folder', 'video', a CSV file .* got 3"):
-        VideoDataModule(labels=3)
+        check_labels(3)
 
 
 class TestIndex:

@@ -69,7 +69,12 @@ def run(*command, cwd, **environment):
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     # Of other packages' warnings none is ours; a real user would see them, and go on.
     done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=300, env=clean | {"PYTHONWARNINGS": "ignore"} | environment
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=clean | {"PYTHONWARNINGS": "ignore"} | environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -91,7 +96,7 @@ def environment(wheel, tmp_path_factory):
     python = folder / "bin" / "python"
     run(str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel), cwd=folder)
     site = next((folder / "lib").glob("python*")) / "site-packages"
-    # A folder that is named in a .pth file is searched, but its own .pth files, such as an editable install's, are not read.
+    # A folder that a .pth file names is searched, but its own .pth files, such as an editable install's, are not read.
     (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder / "bin"
 
@@ -155,7 +160,7 @@ def test_the_command_line_has_its_commands(environment, project):
     assert "images/s" in run(
         tool, "bench", "run", "videos", "--contenders", "sequential", "--images", "24", "--batch-size", "4", cwd=project
     )  # fmt: skip
-    assert "sampler: chunked" in run(tool, "bias", "--info", "defaults", "sampler=chunked", cwd=project)
+    assert "lanes: 128" in run(tool, "bias", "--cfg", "job", "sampler=chunked", cwd=project)
 
 
 def test_the_wheel_holds_what_it_should(wheel):

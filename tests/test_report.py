@@ -8,11 +8,9 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir, initialize_config_module
 from hydra.utils import instantiate
 from PIL import Image
 
@@ -40,8 +38,8 @@ from lit_video.samplers.reservoir import ReservoirSampler
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.stamps import read_stamp, write_stamped
 from tests.fakes import index_of
+from tests.programs import REPOSITORY, composed
 
-REPOSITORY = Path(__file__).parents[1]
 NAMES = dict(zip(GROUPS, ("uniform", "pyav", "none"), strict=True))
 QUICK = Options(seconds=0.2, images=300, rounds=1, max_lag=8, chunk_lengths=(4, "gop"))
 KEYS = {
@@ -185,15 +183,13 @@ class TestMistakes:
         }.items(),
     )
     def test_an_option_is_refused_in_a_sentence(self, override, told, capsys):
-        with initialize_config_module("lit_video.report.conf", version_base="1.3"):
-            config = compose("bias_report", [override])
+        config = composed("bias_report", override)
         with pytest.raises(SystemExit), told_in_a_sentence():
             instantiate(config.report)
         assert told in capsys.readouterr().err
 
     def test_options_in_yaml_are_the_options_in_python(self):
-        with initialize_config_module("lit_video.report.conf", version_base="1.3"):
-            yaml = instantiate(compose("bias_report").report)
+        yaml = instantiate(composed("bias_report").report)
         for name, parameter in inspect.signature(Options).parameters.items():
             value = getattr(yaml, name)
             assert (tuple(value) if isinstance(value, list) else value) == parameter.default
@@ -489,8 +485,7 @@ class TestAdvice:
     @pytest.mark.parametrize("case", RECOMMENDED)
     def test_the_command_line_makes_the_same_sampler(self, case, setting):
         contender = translate(Recommendation(*RECOMMENDED[case][:2], (), (), {}), setting, lookahead=93)
-        with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
-            config = compose("train", command(contender, ["data.size=48"]).split()[2:])
+        config = composed("train", *command(contender, ["data.size=48"]).split()[2:])
         assert config.data.size == 48
         assert instantiate(config.data.sampler)(index=setting.index, seed=3) == contender.make(3)
 

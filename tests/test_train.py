@@ -7,13 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from lit_video.errors import told_in_a_sentence
 from lit_video.stamps import write_stamped
-
-REPOSITORY = Path(__file__).parents[1]
+from tests.programs import REPOSITORY, composed
 
 KEYS = {
     "images", "seconds", "images_per_s", "batches", "batch_size", "time_to_first_batch_s", "wait_seconds",
@@ -162,8 +160,7 @@ def first_batch(datamodule):
 
 @pytest.mark.parametrize("override", REFUSED)
 def test_an_argument_is_refused_in_a_sentence(override, videos, capsys):
-    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
-        config = compose("train", [f"data.root={videos}", override])
+    config = composed("train", f"data.root={videos}", override)
     with pytest.raises(SystemExit), told_in_a_sentence():
         first_batch(instantiate(config.data))
     assert REFUSED[override] in capsys.readouterr().err

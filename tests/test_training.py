@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from lightning import Trainer
 from torch import nn
@@ -19,8 +18,9 @@ from lit_video.demo import CLIPS, demo_clip, demo_clips
 from lit_video.errors import DataError, ResumeError
 from lit_video.models import FrameClassifier, weighted_loss
 from lit_video.samplers.uniform import UniformSampler
+from tests.programs import REPOSITORY, composed
 from tests.test_datamodule import QUIET
-from tests.test_train import KEYS, REPOSITORY, report_of, train
+from tests.test_train import KEYS, report_of, train
 
 pytestmark = [
     # Lightning's own: torch deprecated what it calls, and it says so once a batch.
@@ -32,11 +32,6 @@ pytestmark = [
 def linear(num_classes):
     """The smallest network that learns to read the stamps' video id."""
     return nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(3 * 12 * 12, num_classes))
-
-
-def composed(*overrides):
-    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
-        return compose("train", list(overrides))
 
 
 def all_frames(videos):
@@ -54,7 +49,8 @@ class TestLoss:
     def test_falls_with_every_sampler(self, videos, sampler):
         overrides = sampler.split() if "=" in sampler else [f"sampler={sampler}"]
         data = [f"data.root={videos}", "data.labels=video", "data.size=48", "data.batch_size=16", "data.progress=false"]
-        module, model = instantiate(composed(*overrides, *data).data), FrameClassifier(linear, learning_rate=0.02)
+        module = instantiate(composed("train", *overrides, *data).data)
+        model = FrameClassifier(linear, learning_rate=0.02)
         frames, losses = all_frames(videos), []
         for epochs in (0, 4):
             Trainer(**QUIET, max_epochs=epochs).fit(model, module)
@@ -156,9 +152,9 @@ def test_the_demo_trains_logs_saves_and_resumes(tmp_path):
 
 
 def test_the_demos_clips_can_be_other_videos(videos):
-    config = composed("experiment=train_demo", f"data.root={videos}", "data.labels=folder", "run_model=false")
+    config = composed("train", "experiment=train_demo", f"data.root={videos}", "data.labels=folder", "run_model=false")
     assert (config.data.root, config.data.labels, config.run_model) == (str(videos), "folder", False)
-    assert composed("experiment=train_demo").run_model is True
+    assert composed("train", "experiment=train_demo").run_model is True
 
 
 def test_the_demos_clips_are_there():

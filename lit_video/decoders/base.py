@@ -40,9 +40,9 @@ class Decoder(Protocol):
         ...
 
     @classmethod
-    def __subclasshook__(cls, other: type) -> bool:
+    def __subclasshook__(cls, subclass: type, /) -> bool:
         """Tell whether a class has these methods: LightningCLI asks it of a `class_path`."""
         # Python itself refuses to answer for a protocol with attributes.
         if cls is not Decoder:
             return NotImplemented
-        return hasattr(other, "decode") and hasattr(other, "close")
+        return hasattr(subclass, "decode") and hasattr(subclass, "close")

@@ -28,12 +28,15 @@ def offer_short_names() -> None:
             ConfigStore.instance().store(name, alias, group=group, package=f"data.{group}")
 
 
-offer_short_names()
+def main() -> None:
+    """Compose, instantiate, report into Hydra's folder of this run."""
+    # Here and not on import: a process that composes train.py's options too would have each short name twice.
+    offer_short_names()
+    _main()
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="bias_report")
-def main(cfg: DictConfig) -> None:
-    """Compose, instantiate, report into Hydra's folder of this run."""
+def _main(cfg: DictConfig) -> None:
     with told_in_a_sentence():
         run(cfg)
 

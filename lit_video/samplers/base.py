@@ -97,9 +97,9 @@ class Sampler(Protocol):
         ...
 
     @classmethod
-    def __subclasshook__(cls, other: type) -> bool:
+    def __subclasshook__(cls, subclass: type, /) -> bool:
         """Tell whether a class has all of this: LightningCLI asks it of a `class_path`."""
         # Python itself refuses to answer for a protocol with properties.
         if cls is not Sampler:
             return NotImplemented
-        return all(hasattr(other, name) for name in vars(cls) if not name.startswith("_"))
+        return all(hasattr(subclass, name) for name in vars(cls) if not name.startswith("_"))
