@@ -11,13 +11,14 @@ from omegaconf import DictConfig
 from lit_video.datamodule import VideoDataModule
 from lit_video.errors import told_in_a_sentence
 from lit_video.models import NoModel
+from lit_video.sweep.callback import others_go_on
 from lit_video.throughput import Throughput, print_report
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> None:
     """Compose, instantiate, run."""
-    with told_in_a_sentence():
+    with others_go_on(), told_in_a_sentence():
         run(cfg)
 
 

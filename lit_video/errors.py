@@ -52,6 +52,14 @@ class DeviceError(LitVideoError):
     """A GPU, a driver or a library that a decoder needs is not there."""
 
 
+class Told(SystemExit):
+    """The end of a program whose user was told what is wrong."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(1)
+        self.sentence = sentence
+
+
 @contextlib.contextmanager
 def told_in_a_sentence() -> Iterator[None]:
     """End the program with the message of a user's mistake, and without a traceback.
@@ -66,7 +74,7 @@ def told_in_a_sentence() -> Iterator[None]:
         if os.environ.get("HYDRA_FULL_ERROR") == "1" or not _is_mistake(cause):
             raise
         print(f"\n{cause}", file=sys.stderr)
-        raise SystemExit(1) from None
+        raise Told(str(cause)) from None
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -1,7 +1,10 @@
-"""Options of our Hydra programs, composed in this process as each program composes them in its own."""
+"""Our programs as users start them, and the options of those that Hydra composes."""
 
 import contextlib
 import copy
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -11,6 +14,14 @@ from lit_video.report.command import offer_short_names
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = {"train": REPOSITORY / "conf", "bias_report": REPOSITORY / "lit_video" / "report" / "conf"}
+
+
+def run(program, *arguments, timeout=120, environment=None):
+    """Run `train.py` or one of scripts/ in a process of its own, from the repository's folder."""
+    # Of other packages' warnings none is ours; a real user would see them, and go on.
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", **(environment or {})}
+    command = [sys.executable, program, *map(str, arguments)]
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=timeout)
 
 
 def composed(program, *overrides):

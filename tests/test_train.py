@@ -1,9 +1,6 @@
 """`python train.py` as a user calls it: in a process of its own, from this folder."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +8,8 @@ from hydra.utils import instantiate
 
 from lit_video.errors import told_in_a_sentence
 from lit_video.stamps import write_stamped
-from tests.programs import REPOSITORY, composed
+from tests import programs
+from tests.programs import composed
 
 KEYS = {
     "images", "seconds", "images_per_s", "batches", "batch_size", "time_to_first_batch_s", "wait_seconds",
@@ -23,9 +21,7 @@ MACHINE = {"cpu", "cores", "ram_gib", "gpu", "gpu_ram_gib", "python", "torch", "
 
 
 def train(folder, *overrides, timeout=120, environment=None):
-    command = [sys.executable, "train.py", f"hydra.run.dir={folder}", *overrides]
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore", **(environment or {})}
-    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=timeout)
+    return programs.run("train.py", f"hydra.run.dir={folder}", *overrides, timeout=timeout, environment=environment)
 
 
 def report_of(folder):

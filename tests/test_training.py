@@ -1,9 +1,6 @@
 """Training: a model that learns from every sampler's frames, the demo as users start it, and the training curves."""
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +15,7 @@ from lit_video.demo import CLIPS, demo_clip, demo_clips
 from lit_video.errors import DataError, ResumeError
 from lit_video.models import FrameClassifier, weighted_loss
 from lit_video.samplers.uniform import UniformSampler
-from tests.programs import REPOSITORY, composed
+from tests.programs import REPOSITORY, composed, run
 from tests.test_datamodule import QUIET
 from tests.test_train import KEYS, report_of, train
 
@@ -167,10 +164,8 @@ def test_the_demos_clips_are_there():
 def curves(videos, tmp_path_factory):
     """The training curves' rows and picture, of a run that is too short to say much."""
     folder = tmp_path_factory.mktemp("curves")
-    command = [sys.executable, "scripts/training_curves.py", "--root", str(videos), "--size", "32", "--batch-size"]
-    command += ["31", "--epochs", "2", "--seeds", "2", "--every", "2", "--out", str(folder)]
-    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120)
+    arguments = ["--root", videos, "--size", 32, "--batch-size", 31, "--epochs", 2, "--seeds", 2, "--every", 2]
+    done = run("scripts/training_curves.py", *arguments, "--out", folder)
     assert done.returncode == 0, done.stderr
     with (folder / "training_curves.csv").open() as file:
         return list(csv.DictReader(file)), (folder / "training_curves.png").read_bytes(), done.stdout

@@ -1,0 +1,51 @@
+"""A sweep's folder -> its report, in that folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from lit_video.errors import LitVideoError
+from lit_video.report.canvas import require_matplotlib
+from lit_video.sweep.jobs import find_jobs
+from lit_video.sweep.picture import draw
+from lit_video.sweep.ranking import Ranking, rank
+from lit_video.sweep.words import as_csv, as_markdown, as_table
+
+
+def report(sweep: Path) -> None:
+    """Write `sweep.csv`, `sweep.md` and, with matplotlib, `sweep.png`, and print the table.
+
+    Raises:
+        LitVideoError: There is no job, or one failed: the report has the others.
+    """
+    jobs, console = find_jobs(sweep), Console()
+    console.print("\nLooking at how alike the videos' frames are, to rank the jobs")
+    ranking = rank(jobs)
+    console.print(as_table(ranking))
+    if ranking.note:
+        console.print(ranking.note)
+    write(sweep, ranking)
+    console.print(f"{sweep}/sweep.md", highlight=False, soft_wrap=True)
+    failed = [job for job in jobs if job.throughput is None]
+    if failed:
+        raise LitVideoError(
+            f"{len(failed)} of {len(jobs)} jobs failed, job {failed[0].name} because: {failed[0].failed}\n"
+            f"{sweep}/sweep.md names them all"
+        )
+
+
+def write(sweep: Path, ranking: Ranking) -> None:
+    """Write each file whole or not at all."""
+    files = {"sweep.csv": as_csv(ranking).encode()}
+    try:
+        require_matplotlib()
+        files["sweep.png"] = draw(ranking)
+    except LitVideoError:
+        Console().print("No picture: that needs matplotlib, pip install -e '.[sweeps]'", highlight=False)
+    files["sweep.md"] = as_markdown(ranking, "sweep.png" if "sweep.png" in files else None).encode()
+    for name, content in files.items():
+        part = sweep / f"{name}.part"
+        part.write_bytes(content)
+        part.replace(sweep / name)
