@@ -176,7 +176,7 @@ def test_commands_are_accepted(path, monkeypatch):
 
 def jobs(words):
     """Return the overrides of each job that a command line starts: with `-m`, one job for each choice."""
-    said = [word for word in words if "=" in word and not re.match(r"-|hydra/|.*(glob\(|=NAME$)", word)]
+    said = [word for word in words if "=" in word and not re.match(r"-|hydra/|hydra\.launcher|.*(glob\(|=NAME$)", word)]
     choices = []
     for word, override in zip(said, OverridesParser.create().parse_overrides(said), strict=True):
         swept = override.sweep_string_iterator() if override.is_sweep_override() else ()
