@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning import LightningDataModule
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from lit_video.loader import MakeDecoder, VideoLoader
 from lit_video.resume import Place
 from lit_video.samplers.base import Sampler
 from lit_video.samplers.uniform import UniformSampler
+from lit_video.streams import BesideDecoders
 from lit_video.transforms import Draws
 
 # LightningCLI makes these of a `class_path`, and leaves out the arguments that are named here: index and seed. What
@@ -107,6 +109,8 @@ class VideoDataModule(LightningDataModule):
         self.loader: VideoLoader | None = None
         self._state: dict[str, int | str] | None = None
         self._resumed = Place(0, 0), 0
+        self._positions: np.ndarray | None = None  # of the batch that is on its way to the device
+        self._beside: BesideDecoders | None = None
 
     # Lightning's hooks, in the order in which they are called.
 
@@ -128,14 +132,22 @@ class VideoDataModule(LightningDataModule):
             self._state = None
         self.loader.go_to(place)
         self._resumed = place, self._batches_processed() if place.position else 0
+        if self.loader.decodes_beside_the_model:
+            self._beside = BesideDecoders(self.loader.device)
         return _Batches(self.loader)
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Note the positions while they are in main memory: to bring them back would make the training thread wait."""
+        self._positions = batch["position"].cpu().numpy()
+        return batch
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Transform a batch, on the device that it now is on."""
         if self.transform is not None:
             epoch = self.trainer.current_epoch if self.trainer else 0
-            draws = Draws(self.seed, epoch, batch["position"].cpu().numpy())
-            batch["image"] = self.transform(batch["image"], draws)
+            positions, self._positions = self._positions, None
+            positions = batch["position"].cpu().numpy() if positions is None else positions
+            batch["image"] = self.transform(batch["image"], Draws(self.seed, epoch, positions))
         return batch
 
     def teardown(self, stage: str) -> None:
@@ -204,6 +216,9 @@ class VideoDataModule(LightningDataModule):
 
     def close(self) -> None:
         """End threads and close files."""
+        if self._beside is not None:
+            self._beside.end()
+            self._beside = None
         if self.loader is not None:
             self.loader.close()
 

@@ -32,7 +32,7 @@ from lit_video.decoders.torchcodec import TorchCodecDecoder
 from lit_video.errors import DeviceError, LitVideoError
 from lit_video.index import VideoIndex
 from lit_video.loader import VideoLoader
-from lit_video.nvml import num_decoders
+from lit_video.nvdec import LIBRARY, NUMBERS, capabilities, is_installed
 from lit_video.picture import plane_rows
 from lit_video.planner import GopRead
 from lit_video.samplers.chunked import ChunkedSampler
@@ -42,6 +42,7 @@ from lit_video.samplers.uniform import UniformSampler
 from lit_video.stamps import read_stamp, write_stamped
 
 CODECS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9"}
+MOST_FAR = 1e-3  # of all values may differ by more than 2 levels: swscale rounds at the edges of a picture
 SIZE = (192, 256)  # NVDEC takes nothing much smaller
 DECODERS: dict[str, Callable[..., Decoder]] = {
     "pyav": PyAVDecoder,
@@ -50,6 +51,7 @@ DECODERS: dict[str, Callable[..., Decoder]] = {
     "cuvid": CuvidDecoder,
     "cuvid, route=cuvid": partial(CuvidDecoder, route="cuvid"),
 }
+ON_GPU = ("torchcodec on cuda", "cuvid", "cuvid, route=cuvid")
 SAMPLERS = {
     "sequential": SequentialSampler,
     "uniform": UniformSampler,
@@ -94,24 +96,28 @@ def examine(folder: Path) -> Iterator[Finding]:
         yield _find(name, check)
     videos = write_videos(folder)
     index = VideoIndex.scan(videos, folder / "index", progress=False)
-    for name in DECODERS:
-        yield _find(f"decode: {name}", partial(check_stamps, name, index))
+    on_gpu = supported_by_nvdec(index)
+    decoders = [(name, name in ON_GPU, on_gpu if name in ON_GPU else index) for name in DECODERS]
+    for name, needs_gpu, of in decoders:
+        yield _find(f"decode: {name}", partial(check_stamps, name, of), needs_gpu)
     for method in multiprocessing.get_all_start_methods():
         yield _find(f"workers: {method}", partial(check_start_method, method, index))
     yield _find("colours: torch, swscale", partial(check_conversion, index))
-    yield _find("colours: GPU, CPU", partial(check_colours, index))
-    yield _find("copies: cuvid", partial(check_copies, index))
-    for name in DECODERS:
-        yield _find(f"frames/s: {name}", partial(check_speed, name, index))
+    yield _find("colours: GPU, CPU", partial(check_colours, on_gpu), needs_gpu=True)
+    yield _find("copies: cuvid", partial(check_copies, on_gpu), needs_gpu=True)
+    for name, needs_gpu, of in decoders:
+        yield _find(f"frames/s: {name}", partial(check_speed, name, of), needs_gpu)
 
 
-def _find(name: str, check: Callable[[], str]) -> Finding:
+def _find(name: str, check: Callable[[], str], needs_gpu: bool = False) -> Finding:
     try:
         return Finding(name, "ok", check())
-    except (Skip, DeviceError) as error:
-        return Finding(name, "skipped", str(error).splitlines()[0])
+    except Skip as error:
+        return Finding(name, "skipped", str(error))
     except LitVideoError as error:
-        return Finding(name, "failed", str(error).splitlines()[0])
+        # That something is not there is no failure; that a GPU is there and refuses is one.
+        missing = isinstance(error, DeviceError) and not (needs_gpu and torch.cuda.is_available())
+        return Finding(name, "skipped" if missing else "failed", str(error).splitlines()[0])
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         return Finding(name, "failed", f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})")
@@ -152,8 +158,31 @@ def check_driver() -> str:
     if not torch.cuda.is_available():
         raise Skip("a driver, but torch finds no GPU")
     gpu = torch.cuda.get_device_properties(0)
-    engines = num_decoders(0)
-    return f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, NVDEC engines: {engines or 'NVML does not tell'}"
+    return f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB"
+
+
+def check_nvdec() -> str:
+    """Tell what the GPU decodes, in 8 and 10 bits, and on how many engines."""
+    if not torch.cuda.is_available():
+        raise Skip("no GPU")
+    assert is_installed(), f"the driver is there, but not {LIBRARY}: NVIDIA_DRIVER_CAPABILITIES must have video"
+    torch.zeros(1, device="cuda")  # makes a context current, which the question needs
+    found = {codec: [bits for bits in (8, 10) if capabilities(codec, bits)] for codec in NUMBERS}
+    lines = [f"{codec} {' and '.join(map(str, bits))} bits" for codec, bits in found.items() if bits]
+    assert lines, "no codec at all"
+    engines = capabilities("h264")
+    return f"{engines.num_engines if engines else 'unknown number of'} engines; {', '.join(lines)}"
+
+
+def supported_by_nvdec(index: VideoIndex) -> VideoIndex:
+    """Return the index of those videos that the GPU decodes; of all where there is no GPU, which is told elsewhere."""
+    if not torch.cuda.is_available():
+        return index
+    torch.zeros(1, device="cuda")
+    paths = [path for video_id, path in enumerate(index.paths) if capabilities(index.codec(video_id))]
+    assert index.folder is not None
+    folder = index.folder.parent.with_name("index-nvdec")
+    return VideoIndex.scan(paths or index.paths, folder, progress=False)
 
 
 FORK = """
@@ -184,6 +213,7 @@ CHECKS = {
     "FFmpeg": check_ffmpeg,
     "torch": check_torch,
     "GPU": check_driver,
+    "NVDEC on the GPU": check_nvdec,
     "CUDA after fork": check_fork,
 }
 
@@ -203,9 +233,10 @@ def check_stamps(name: str, index: VideoIndex) -> str:
     decoder, good = DECODERS[name](index, SIZE), []
     try:
         for video_id in range(index.num_videos):
+            number = int(Path(index.path(video_id)).name.partition("-")[0])
             for frame in (0, 59, 30, 13):
                 found = read_stamp(_decode(decoder, index, video_id, frame))
-                assert found == (video_id, frame), f"asked for {(video_id, frame)}, got {found}"
+                assert found == (number, frame), f"asked for {(number, frame)}, got {found}"
             good.append(index.codec(video_id))
     finally:
         decoder.close()
@@ -250,11 +281,12 @@ def check_conversion(index: VideoIndex) -> str:
 def check_colours(index: VideoIndex) -> str:
     """Compare frames of cuvid with those of pyav."""
     gpu, cpu = CuvidDecoder(index, SIZE), PyAVDecoder(index, SIZE)
-    worst = 0
+    worst, far = 0, 0.0
     for video_id in range(index.num_videos):
         found, expected = (_decode(decoder, index, video_id, 20).int() for decoder in (gpu, cpu))
-        worst = max(worst, int((found - expected).abs().max()))
-    assert worst <= 2, f"frames differ by up to {worst} levels of 255"
+        apart = (found - expected).abs()
+        worst, far = max(worst, int(apart.max())), max(far, float((apart > 2).float().mean()))
+    assert far < MOST_FAR, f"{far:.2%} of all values differ by more than 2 levels of 255, up to {worst}"
     return f"frames differ by at most {worst} levels of 255"
 
 

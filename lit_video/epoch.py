@@ -76,6 +76,7 @@ class EpochRun:
 
     def take(self) -> Delivery | None:
         """Return the next batch, or None once the run was stopped."""
+        self._workers.check()
         item = self._background.take()
         if item is None:
             return None

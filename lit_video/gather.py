@@ -40,20 +40,22 @@ class GatherOnGpu:
 
     Args:
         device: Of the slots.
+        model: Where the images are wanted; as a rule the same.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device)
+    def __init__(self, device: torch.device, model: torch.device) -> None:
+        self._device, self._model, self._stream = device, model, torch.cuda.Stream(device)
 
     def __call__(self, slots: UInt8[Tensor, "slots 3 height width"], index: Int64[Tensor, " batch"]) -> Gathered:
         """Return the images of the slots of these numbers."""
-        with torch.cuda.stream(self._stream):
+        # The device too: a thread that leaves a stream goes back to its own device, and has a context made there.
+        with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             images = slots.index_select(0, index.to(slots.device))
             ready = torch.cuda.Event()
             ready.record()
         # Only then are the slots given back, and a decoder, on a stream that knows nothing of this one, fills them.
         ready.synchronize()
-        return Gathered(images, ready)
+        return Gathered(images, ready) if self._model == self._device else Gathered(images.to(self._model))
 
 
 class GatherToGpu:
@@ -81,7 +83,7 @@ class GatherToGpu:
             shape = len(index), *slots.shape[1:]
             buffer = self._buffers[turn] = torch.empty(shape, dtype=slots.dtype, pin_memory=True)
         torch.index_select(slots, 0, index, out=buffer[: len(index)])
-        with torch.cuda.stream(self._stream):
+        with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             images = buffer[: len(index)].to(self._device, non_blocking=True)
             ready = self._copied[turn] = torch.cuda.Event()
             ready.record()
@@ -91,5 +93,5 @@ class GatherToGpu:
 def choose_gather(slots: torch.device, model: torch.device) -> Gather | GatherOnGpu | GatherToGpu:
     """Return how batches are made of slots on one device for a model on another."""
     if slots.type == "cuda":
-        return GatherOnGpu(slots)
+        return GatherOnGpu(slots, model)
     return GatherToGpu(model) if model.type == "cuda" else Gather()

@@ -129,13 +129,19 @@ class VideoLoader:
         """Where the images of a batch are."""
         return self._decoder(0).device if self._device is None else self._device
 
+    @property
+    def decodes_beside_the_model(self) -> bool:
+        """Whether threads of this process decode on the GPU where the model is."""
+        return self.num_workers == 0 and self.device.type == "cuda" and self._decoder(0).device == self.device
+
     @cached_property
     def threads(self) -> int:
         """Number of threads that decode, in each process that does."""
         if isinstance(self._threads, int):
             return self._threads
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return getattr(self._decoder(0), "default_threads", None) or max(1, cores // max(1, self.num_workers))
+        wanted = getattr(self._decoder(0), "default_threads", None) or cores
+        return max(1, wanted // max(1, self.num_workers))
 
     @cached_property
     def start_method(self) -> str:
@@ -250,7 +256,9 @@ class VideoLoader:
     def _start_workers(self, pool: SlotPool) -> Workers:
         if self.num_workers == 0:
             return ThreadWorkers([self._decoder(number) for number in range(self.threads)], pool.frames)
-        if self._processes is not None and not self._processes.all_alive:
+        if self._processes is not None and (death := self._processes.death()) is not None:
+            if not self._processes.death_was_raised:
+                warnings.warn(f"{death}\nNew worker processes are started.", stacklevel=4)
             self._processes.close(0)
             self._processes = None
         if self._processes is None:

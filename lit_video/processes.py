@@ -33,6 +33,8 @@ MakeDecoder = Callable[[VideoIndex, tuple[int, int]], Decoder]
 # How often a worker looks whether its parent still lives, in seconds.
 HEARTBEAT_SECONDS = 1.0
 
+NOT_STARTED = -1  # in the place of a job's number: the worker has no decoders
+
 
 class Processes:
     """Worker processes that live as long as their loader, from epoch to epoch.
@@ -62,6 +64,7 @@ class Processes:
     ) -> None:
         context: Any = multiprocessing.get_context(start_method)
         self.threads, self.start_method = threads, start_method
+        self.death_was_raised = False
         self.connections: list[Connection] = []
         self.processes: list[BaseProcess] = []
         for number in range(count):
@@ -69,7 +72,7 @@ class Processes:
             arguments = (theirs, threads, make_decoder, index, size, slots)
             process = context.Process(target=_serve, args=arguments, name=f"lit_video-{number}", daemon=True)
             try:
-                with _fork_quietly():
+                with _fork_quietly(), _ctrl_c_held_back():
                     process.start()
             except (OSError, pickle.PicklingError, AttributeError, TypeError) as error:
                 self.close(0)
@@ -81,10 +84,18 @@ class Processes:
             self.connections.append(ours)
             self.processes.append(process)
 
-    @property
-    def all_alive(self) -> bool:
-        """Whether none of them has ended."""
-        return all(process.is_alive() for process in self.processes)
+    def death(self) -> WorkerError | None:
+        """Return what to say of a process that has ended, or None if none has."""
+        if not wait([process.sentinel for process in self.processes], 0):
+            return None
+        for process in self.processes:
+            process.join(0.2)
+            if process.exitcode is not None:
+                return WorkerError(
+                    f"Worker process {process.pid} ended unexpectedly: {_reason(process.exitcode)}.\n"
+                    f"{_advice(process.exitcode)}, or run with data.num_workers=0"
+                )
+        return None
 
     def close(self, timeout_seconds: float) -> None:
         """End all processes; those that take longer are killed."""
@@ -133,8 +144,18 @@ class ProcessWorkers:
                 if connection in ready and (done := self._receive(number)) is not None:
                     return done
             if any(sentinel in ready for sentinel in sentinels):
-                self._tell_who_died()
+                self.check()
         return None
+
+    def check(self) -> None:
+        """Find out whether a worker died, even if nothing is asked of it now.
+
+        Raises:
+            WorkerError: One did.
+        """
+        if (death := self._processes.death()) is not None:
+            self._processes.death_was_raised = True
+            raise death
 
     def interrupt(self) -> None:
         """Give out no further job, and let whoever waits go."""
@@ -157,12 +178,18 @@ class ProcessWorkers:
         return True
 
     def _receive(self, number: int) -> Done | None:
-        """Return what a worker has to say, or None if it is dead."""
+        """Return what a worker has to say, or None if it is dead.
+
+        Raises:
+            BaseException: It could not make its decoders.
+        """
         try:
             done: Done = self._processes.connections[number].recv()
         except (EOFError, OSError):
             self._in_hand[number] = 0
             return None
+        if done.number == NOT_STARTED and done.error is not None:
+            raise done.error
         self._in_hand[number] -= 1
         self._hand_out()
         return done
@@ -175,24 +202,31 @@ class ProcessWorkers:
             try:
                 self._processes.connections[number].send(self._waiting[0])
             except OSError:
-                self._tell_who_died()
+                self.check()
             self._waiting.popleft()
             self._in_hand[number] += 1
-
-    def _tell_who_died(self) -> None:
-        for process in self._processes.processes:
-            process.join(0.2)
-            if process.exitcode is not None:
-                raise WorkerError(
-                    f"Worker process {process.pid} ended unexpectedly: {_reason(process.exitcode)}.\n"
-                    "Look for the kernel's out-of-memory killer in dmesg, or run with data.num_workers=0"
-                )
 
 
 def _reason(exitcode: int) -> str:
     if exitcode < 0:
         return f"killed by {signal.Signals(-exitcode).name}"
     return f"exit code {exitcode}"
+
+
+def _advice(exitcode: int) -> str:
+    if exitcode == -signal.SIGKILL:
+        return "Look for the kernel's out-of-memory killer in dmesg"
+    return "Look above for what the process itself printed"
+
+
+@contextlib.contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Start a process deaf to Ctrl-C, which reaches all processes of a terminal: it would end in a traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
@@ -212,12 +246,17 @@ def _serve(
     slots: Tensor,
 ) -> None:
     """Do jobs until there are no more, or no parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # which reach all processes of a job; the parent decides
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
-    if slots.is_cuda:
-        torch.cuda.set_device(slots.device)  # a new process is on cuda:0, whatever its parent is on
     parents_parent = os.getppid()
-    decoders = [make_decoder(index, size) for _ in range(threads)]
+    try:
+        if slots.is_cuda:
+            torch.cuda.set_device(slots.device)  # a new process is on cuda:0, whatever its parent is on
+        decoders = [make_decoder(index, size) for _ in range(threads)]
+    except Exception as error:
+        connection.send(_picklable(Done(NOT_STARTED, error)))
+        return
     workers = ThreadWorkers(decoders, slots)
     sender = threading.Thread(target=_send, args=(workers, connection), daemon=True)
     sender.start()

@@ -21,14 +21,17 @@ from rich.table import Table
 from lit_video.copies import Copied, CopyCounter
 from lit_video.datamodule import VideoDataModule
 from lit_video.loader import VideoLoader
-from lit_video.nvml import decoder_utilization
+from lit_video.nvdec import decoder_utilization
+
+BATCHES_COUNTED = 64  # whose copies are counted: the profiler keeps a record of everything meanwhile
 
 
 class Throughput(Callback):
     """Measures a training run and writes `throughput.json`.
 
     The clock runs from the first request for a batch to the end of the last step, the model's work included; building
-    the index is apart. Every rank measures, rank 0 adds up and writes.
+    the index is apart. Every rank measures, rank 0 adds up and writes. Copies are those of the training processes, in
+    their first batches, scaled to an epoch.
 
     Args:
         folder: Where `throughput.json` goes.
@@ -44,6 +47,8 @@ class Throughput(Callback):
         self._ended = 0.0
         self._counter: CopyCounter | None = None
         self._copied: Copied | None = None
+        self._batches_counted = 0
+        self._seconds_reading = 0.0  # that the clock stood still, while the profiler's records were read
         self._nvdec_percent: list[int] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -54,8 +59,7 @@ class Throughput(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count no more."""
-        if self._counter is not None:
-            self._copied, self._counter = self._counter.stop(), None
+        self._stop_counting()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -65,6 +69,11 @@ class Throughput(Callback):
         if trainer.loggers and began:  # the first batch's time is that of starting up
             num_images = len(batch["image"]) * trainer.world_size
             pl_module.log("images_per_s", num_images / (self._ended - began))
+        if self._counter is not None:
+            self._batches_counted += 1
+            if self._batches_counted == BATCHES_COUNTED:
+                self._stop_counting()
+                self._ended = time.perf_counter()
         if pl_module.device.type == "cuda" and batch_idx % 16 == 0:
             percent = decoder_utilization(pl_module.device.index or 0)
             self._nvdec_percent += [] if percent is None else [percent]
@@ -77,18 +86,23 @@ class Throughput(Callback):
         if pl_module.device.type == "cuda":  # the last step may still be under way
             torch.cuda.synchronize(pl_module.device)
             self._ended = time.perf_counter()
-        mine = measure(datamodule.loader, self._ended) | self._on_gpu(max(1, trainer.current_epoch))
+        mine = measure(datamodule.loader, self._ended - self._seconds_reading) | self._on_gpu(datamodule.loader)
         self.report = total(gather(mine)) | self._facts(trainer, datamodule)
         if trainer.is_global_zero:
             write_report(self.folder, self.report)
 
-    def _on_gpu(self, epochs: int) -> dict[str, Any]:
+    def _stop_counting(self) -> None:
+        if self._counter is not None:
+            began = time.perf_counter()
+            self._copied, self._counter = self._counter.stop(), None
+            self._seconds_reading += time.perf_counter() - began
+
+    def _on_gpu(self, loader: VideoLoader) -> dict[str, Any]:
         """Return copies of an epoch and the load of NVDEC, None where there is no GPU or it does not tell."""
-        copied = self._copied
-        figures: dict[str, Any] = {
-            "bytes_host_to_device": None if copied is None else copied.host_to_device // epochs,
-            "bytes_device_to_host": None if copied is None else copied.device_to_host // epochs,
-        }
+        figures: dict[str, Any] = dict.fromkeys(COPIES)
+        if self._copied is not None and self._batches_counted:
+            epochs = len(loader) / self._batches_counted
+            figures = {key: round(number * epochs) for key, number in zip(COPIES, self._copied, strict=True)}
         if self._nvdec_percent:
             figures["nvdec_utilization_percent"] = sum(self._nvdec_percent) / len(self._nvdec_percent)
         return figures
@@ -116,6 +130,7 @@ class Throughput(Callback):
         }
 
 
+COPIES = ("bytes_host_to_device", "bytes_device_to_host")
 SUMMED = ("images", "batches", "delivered_frames", "decoded_frames", "reads", "skipped_frames", "slots")
 
 
@@ -151,10 +166,16 @@ def gather(mine: dict[str, Any]) -> list[dict[str, Any]]:
 def total(ranks: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the ranks' sum: counts added, times and peaks of the slowest and fullest rank."""
     report = {key: sum(rank[key] for rank in ranks) if key in SUMMED else _most(ranks, key) for key in ranks[0]}
+    report |= {key: _sum(ranks, key) for key in COPIES}
     report["ledger"] = [fault for rank in ranks for fault in rank["ledger"]]
     report["images_per_s"] = report["images"] / report["seconds"] if report["seconds"] else 0.0
     report["decode_amplification"] = report["decoded_frames"] / max(1, report["delivered_frames"])
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in report.items()}
+
+
+def _sum(ranks: list[dict[str, Any]], key: str) -> Any:
+    values = [rank[key] for rank in ranks if rank.get(key) is not None]
+    return sum(values) if values else None
 
 
 def _most(ranks: list[dict[str, Any]], key: str) -> Any:

@@ -49,6 +49,14 @@ class Workers(Protocol):
         """
         ...
 
+    def check(self) -> None:
+        """Find out whether a worker died, even if nothing is asked of it now. May be called from any thread.
+
+        Raises:
+            WorkerError: One did.
+        """
+        ...
+
     def interrupt(self) -> None:
         """Begin no further job, and let whoever waits go. May be called from any thread."""
         ...
@@ -86,6 +94,9 @@ class ThreadWorkers:
     def wait(self) -> Done | None:
         """Return the next job that ended; None once `interrupt` was called."""
         return None if self._stopped.is_set() else self._done.get()
+
+    def check(self) -> None:
+        """Do nothing: threads do not die."""
 
     def interrupt(self) -> None:
         """Begin no further job, and let whoever waits go."""

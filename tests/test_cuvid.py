@@ -7,13 +7,15 @@ from functools import partial
 
 import av
 import numpy as np
+import psutil
 import pytest
 import torch
 
-from lit_video.decoders.cuvid import CODECS, CuvidDecoder
-from lit_video.errors import DeviceError
+from lit_video.decoders.cuvid import CuvidDecoder
+from lit_video.errors import DecodeError, DeviceError
 from lit_video.index import VideoIndex
 from lit_video.loader import VideoLoader
+from lit_video.nvdec import NUMBERS, Capabilities, capabilities
 from lit_video.planner import GopRead, plan
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.stamps import write_stamped
@@ -98,13 +100,13 @@ def expected_colours(folder, route):
     return np.array(colours)
 
 
-def load_epoch(folder, route, num_workers, threads=2):
-    """Load a shuffled epoch; return frame ids, and what the frames say."""
+def load_epochs(folder, route, num_workers, threads=2, epochs=1, max_open=16):
+    """Load shuffled epochs; return frame ids, and what the frames say."""
     index = index_of(folder)
     loader = VideoLoader(
         index,
         UniformSampler(index, 0),
-        partial(RAW, route=route),
+        partial(RAW, route=route, max_open=max_open),
         size=(16, 24),
         batch_size=20,
         threads=threads,
@@ -112,7 +114,7 @@ def load_epoch(folder, route, num_workers, threads=2):
         lookahead_bytes=40 * 3 * 16 * 24,
     )
     ids, colours = [], []
-    for batch in loader:
+    for batch in (batch for _ in range(epochs) for batch in loader):
         assert batch["image"].shape[1:] == (3, 16, 24)
         ids.extend((index.offset[batch["video_id"]] + batch["frame_index"].numpy()).tolist())
         colours.extend(batch["image"][:, :, 7, 11].tolist())
@@ -123,11 +125,56 @@ def load_epoch(folder, route, num_workers, threads=2):
 @pytest.mark.parametrize("route", ["hwaccel", "cuvid"])
 @pytest.mark.parametrize(("num_workers", "threads"), [(0, 1), (0, 3), (2, 2)])
 def test_a_shuffled_epoch_brings_the_very_frames(driver, files, route, num_workers, threads):
-    ids, colours, live = call(load_epoch, files, route, num_workers, threads, env=driver, timeout=120)
+    ids, colours, live = call(load_epochs, files, route, num_workers, threads, env=driver, timeout=120)
     index = index_of(files)
     assert ids == UniformSampler(index, 0).order(0).tolist()  # as decoder=pyav has it
     assert np.array_equal(np.array(colours), expected_colours(files, route)[ids])
     assert live in (None, (0,) * 5)
+
+
+@pytest.mark.parametrize("route", ["hwaccel", "cuvid"])
+def test_each_epochs_new_threads_are_bound_to_the_device(driver, files, route):
+    """With one file open at a time, threads of later epochs open some too."""
+    ids, colours, _ = call(load_epochs, files, route, 0, 2, 3, 1, env=driver, timeout=120)
+    index = index_of(files)
+    assert ids == [frame for epoch in range(3) for frame in UniformSampler(index, 0).order(epoch).tolist()]
+    assert np.array_equal(np.array(colours), expected_colours(files, route)[ids])
+
+
+class CountedOps(StandInOps):
+    """Notes when it is waited for."""
+
+    def __init__(self):
+        self.waits = 0
+
+    def synchronize(self):
+        self.waits += 1
+
+
+def half_a_read(folder):
+    """Ask for a frame that there is not, beside others; return it, what came, and how often that was waited for."""
+    index, ops = index_of(folder), CountedOps()
+    decoder = RawDecoder(index, (8, 8), device_ops=ops)
+    out = torch.zeros((3, 3, 8, 8), dtype=torch.uint8)
+    real = decoder._videos.read
+
+    def read_without_the_second(read):
+        for frame, picture in real(read):
+            if frame != read.frame_indices[1]:
+                yield frame, picture
+        raise DecodeError("a.mkv", [read.frame_indices[1]], 36)
+
+    decoder._videos.read = read_without_the_second
+    try:
+        decoder.decode(GopRead(0, 0, (3, 5, 7), ((0,), (1,), (2,))), list(out))
+    except DecodeError as error:
+        decoder.close()
+        return error.missing, out[:, :, 0, 0].any(dim=1).tolist(), ops.waits
+    return None
+
+
+def test_frames_beside_one_that_failed_are_waited_for(driver, files):
+    assert call(half_a_read, files, env=driver) == ([5], [True, False, True], 1)
 
 
 def seek_storm(folder, route, max_open):
@@ -185,7 +232,7 @@ def last_frames(folder):
     return [all(right[: len(right) // 2]), all(right[len(right) // 2 :])]
 
 
-def sizes(folder, route):
+def sizes(folder, route, size):
     """Return shapes of what comes out of NVDEC, and of the frames."""
     index, seen = index_of(folder), []
 
@@ -195,15 +242,19 @@ def sizes(folder, route):
             seen.append((picture.height, picture.width, tuple(frame.shape)))
             return frame
 
-    decoder = Spy(index, (20, 30), route=route, device_ops=StandInOps())
-    decoder.decode(GopRead(0, 0, (0,), ((0,),)), [torch.zeros((3, 20, 30), dtype=torch.uint8)])
+    decoder = Spy(index, size, route=route, device_ops=StandInOps())
+    decoder.decode(GopRead(0, 0, (0,), ((0,),)), [torch.zeros((3, *size), dtype=torch.uint8)])
     decoder.close()
     return seen
 
 
-@pytest.mark.parametrize(("route", "decoded"), [("hwaccel", (152, 176)), ("cuvid", (20, 30))])
-def test_nvdec_scales_on_the_cuvid_route(driver, files, route, decoded):
-    assert call(sizes, files, route, env=driver) == [(*decoded, (3, 20, 30))]
+@pytest.mark.parametrize(
+    ("route", "size", "decoded"),
+    [("hwaccel", (20, 30), (152, 176)), ("cuvid", (20, 30), (20, 30)), ("cuvid", (21, 31), (22, 32))],
+    ids=["hwaccel", "cuvid", "cuvid, to even numbers"],
+)
+def test_nvdec_scales_on_the_cuvid_route(driver, files, route, size, decoded):
+    assert call(sizes, files, route, size, env=driver) == [(*decoded, (3, *size))]
 
 
 def one_frame(folder, route="hwaccel", video_id=0):
@@ -226,24 +277,77 @@ def test_colours_are_converted_as_on_the_cpu(driver, files, video_id):
     assert np.abs(found.astype(int) - theirs.transpose(2, 0, 1)).max() <= 2
 
 
+def load_redrawing(folder):
+    """Load an epoch in which frames that cannot be decoded are drawn anew."""
+    index = index_of(folder)
+    loader = VideoLoader(index, UniformSampler(index, 0), WHOLE, size=16, batch_size=20, on_error="redraw")
+    return sum(len(batch["image"]) for batch in loader)
+
+
+def tell_capabilities(codecs):
+    bind_thread()
+    return [capabilities(codec) for codec in codecs]
+
+
+def test_the_driver_tells_what_it_decodes(driver):
+    env = driver | {"STANDIN_UNSUPPORTED": "av1"}
+    h264, av1, unknown = call(tell_capabilities, ["h264", "av1", "ffv1"], env=env)
+    assert h264 == Capabilities(1, 4096, 4096)
+    assert av1 is unknown is None
+
+
+def threads_of_an_open_file(folder, route):
+    decoder = RAW(index_of(folder), (8, 8), route=route)
+    before = len(psutil.Process().threads())
+    decoder.decode(GopRead(0, 0, (0,), ((0,),)), [torch.zeros((3, 8, 8), dtype=torch.uint8)])
+    after = len(psutil.Process().threads())
+    decoder.close()
+    return after - before
+
+
+@pytest.mark.parametrize("route", ["hwaccel", "cuvid"])
+def test_an_open_file_has_no_threads_of_its_own(driver, files, route):
+    assert call(threads_of_an_open_file, files, route, env=driver) == 0
+
+
 class TestRefusals:
     def test_no_gpu(self, index):
         with pytest.raises(DeviceError, match=r"(?s)needs an NVIDIA GPU.*no NVIDIA driver.*decoder=pyav"):
             CuvidDecoder(index)
 
-    def test_a_driver_but_no_such_codec_on_the_gpu(self, files, tmp_path_factory):
+    @pytest.mark.parametrize("route", ["hwaccel", "cuvid"])
+    @pytest.mark.parametrize(("lacking", "video_id", "other"), [("hevc", 2, 0), ("h264", 0, 2), ("h264", 1, 3)])
+    def test_a_codec_that_this_gpu_lacks(self, driver, files, route, lacking, video_id, other):
+        env = driver | {"STANDIN_UNSUPPORTED": lacking}
+        assert call(one_frame, files, route, other, env=env).shape == (3, 8, 8)
+        with pytest.raises(DeviceError, match=r"NVDEC on this GPU does not decode it: its codec, bit depth or size"):
+            call(one_frame, files, route, video_id, env=env)
+
+    def test_no_frame_of_such_a_file_is_drawn_anew(self, driver, files):
+        env = driver | {"STANDIN_UNSUPPORTED": "hevc"}
+        with pytest.raises(DeviceError, match="NVDEC on this GPU does not decode it"):
+            call(load_redrawing, files, env=env)
+
+    def test_a_driver_without_its_video_library(self, files, tmp_path_factory):
         folder = build(tmp_path_factory.mktemp("driver"))
-        env = environment(folder, unsupported=["hevc"])
-        assert call(one_frame, files, env=env).shape == (3, 8, 8)
-        with pytest.raises(DeviceError, match=r"NVDEC on this GPU does not decode it|cannot decode with hevc"):
-            call(one_frame, files, "hwaccel", 2, env=env)
+        (folder / "libnvcuvid.so.1").unlink()
+        for video_id in (0, 2):
+            with pytest.raises(DeviceError, match=r"libnvcuvid.so.1.\n.*NVIDIA_DRIVER_CAPABILITIES"):
+                call(one_frame, files, "hwaccel", video_id, env=environment(folder))
+
+    def test_frames_that_were_counted_are_not_found_by_another_parser(self, driver, tmp_path):
+        write_stamped(tmp_path / "a.ts", 20, gop=10, size=(152, 176))
+        VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
+        assert call(one_frame, str(tmp_path), "hwaccel", env=driver).shape == (3, 8, 8)
+        with pytest.raises(DeviceError, match=r"route=cuvid finds frames by timestamps"):
+            call(one_frame, str(tmp_path), "cuvid", env=driver)
 
     def test_a_codec_that_nvdec_lacks(self, driver, tmp_path):
         write_stamped(tmp_path / "a.mkv", 5, codec="ffv1", size=(152, 176))
         VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
         with pytest.raises(DeviceError, match=r"(?s)a\.mkv: NVDEC does not decode ffv1.*decoder=pyav"):
             call(one_frame, str(tmp_path), env=driver)
-        assert "ffv1" not in CODECS
+        assert "ffv1" not in NUMBERS
 
     def test_fork(self, index):
         loader = VideoLoader(index, UniformSampler(index, 0), RAW, size=16, num_workers=1, start_method="fork")

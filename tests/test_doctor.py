@@ -31,6 +31,16 @@ def test_a_machine_where_all_is_well():
         assert rows[name] in ("ok", "skipped"), name
 
 
+def test_a_gpu_that_refuses_is_a_failure(monkeypatch):
+    def check():
+        raise DeviceError("NVDEC on this GPU does not decode it")
+
+    assert doctor._find("a check", check, needs_gpu=True).status == "skipped"
+    monkeypatch.setattr(doctor.torch.cuda, "is_available", lambda: True)
+    assert doctor._find("a check", check, needs_gpu=True).status == "failed"
+    assert doctor._find("a check", check).status == "skipped"
+
+
 @pytest.mark.parametrize(
     ("error", "status", "told"),
     [

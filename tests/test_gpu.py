@@ -11,11 +11,13 @@ import psutil
 import pytest
 import torch
 
-from lit_video.copies import CopyCounter
+from lit_video.copies import Copied, CopyCounter
 from lit_video.decoders.cuvid import CuvidDecoder
 from lit_video.decoders.pyav import PyAVDecoder
+from lit_video.doctor import MOST_FAR
 from lit_video.index import VideoIndex
 from lit_video.loader import VideoLoader
+from lit_video.nvdec import capabilities
 from lit_video.planner import GopRead, plan
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.stamps import read_stamp, write_stamped
@@ -57,8 +59,18 @@ def test_a_shuffled_epoch_is_that_of_pyav(wide, num_workers, threads):
         assert torch.equal(batch["frame_index"], other["frame_index"])
         said = [read_stamp(image) for image in batch["image"]]
         assert said == list(zip(batch["video_id"].tolist(), batch["frame_index"].tolist(), strict=True))
-        assert (batch["image"].cpu().int() - other["image"].int()).abs().max() <= 2
+        apart = (batch["image"].cpu().int() - other["image"].int()).abs()
+        assert apart.max() <= 8
+        assert (apart > 2).float().mean() < MOST_FAR
     loader.close()
+
+
+def test_copies_are_counted_to_the_byte():
+    numbers, counter = torch.zeros(1000, dtype=torch.uint8), CopyCounter()
+    counter.start()
+    there = numbers.cuda()
+    there[:300].cpu()
+    assert counter.stop() == Copied(1000, 300)
 
 
 def test_no_pixels_cross_the_bus(wide):
@@ -120,6 +132,25 @@ def test_faster_than_decoding_on_the_cpu(wide, capsys):
     with capsys.disabled():
         print(f"\nimages/s on {torch.cuda.get_device_name()}: {rates}")
     assert rates["cuvid"] > 0
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_epochs_after_the_first_are_right(wide, route):
+    """Each epoch has new threads, and with few files open each opens some."""
+    loader = loader_of(wide, partial(CuvidDecoder, route=route, max_open=1))
+    for _ in range(3):
+        for batch in loader:
+            said = [read_stamp(image) for image in batch["image"]]
+            assert said == list(zip(batch["video_id"].tolist(), batch["frame_index"].tolist(), strict=True))
+    loader.close()
+
+
+def test_nvdec_tells_what_it_decodes():
+    torch.zeros(1, device="cuda")
+    found = capabilities("h264")
+    assert found.num_engines >= 1
+    assert min(found.max_width, found.max_height) >= 2048
+    assert capabilities("h264", bits=14) is None
 
 
 def test_plan_counts_hold(wide):

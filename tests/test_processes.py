@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import psutil
 import pytest
 import torch
 
 from lit_video import slots
-from lit_video.errors import DecodeError, WorkerError
+from lit_video.errors import DecodeError, DeviceError, WorkerError
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.stamps import read_stamp, write_stamped
 from tests.fakes import index_of
@@ -146,7 +147,58 @@ def test_nothing_of_cuda_is_touched_in_forked_cpu_workers(index, monkeypatch):
     loader.close()
 
 
+class Unmakeable(SlowDecoder):
+    """Cannot be made in a worker, though it can in the parent."""
+
+    def __init__(self, index, size, parent):
+        if os.getpid() != parent:
+            raise DeviceError("the GPU is taken\nUse another")
+        super().__init__(index, size)
+
+
 class TestFaults:
+    @pytest.mark.parametrize("start_method", ["fork", "spawn"])
+    def test_what_a_worker_cannot_begin_with_is_told(self, index, start_method):
+        decoder = partial(Unmakeable, parent=os.getpid())
+        loader = loader_of(index, decoder=decoder, num_workers=2, start_method=start_method)
+        with pytest.raises(DeviceError, match="the GPU is taken\nUse another"):
+            list(loader)
+        loader.close()
+
+    def test_a_worker_that_is_killed_while_it_has_nothing_to_do_is_noticed_at_the_next_batch(self):
+        loader = loader_of(index_of([60], 6), decoder=SlowDecoder, num_workers=2)
+        batches = iter(loader)
+        next(batches)
+        deadline = time.monotonic() + 20
+        while loader._run._workers._waiting or any(loader._run._workers._in_hand):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        victim = loader._processes.processes[0]
+        victim.kill()
+        victim.join()
+        with pytest.raises(WorkerError, match=rf"Worker process {victim.pid} ended unexpectedly: killed by SIGKILL"):
+            next(batches)
+        loader.close()
+
+    def test_one_that_died_between_epochs_is_named_and_replaced(self, index):
+        loader = loader_of(index, num_workers=1)
+        list(loader)
+        victim = loader._processes.processes[0]
+        victim.kill()
+        victim.join()
+        with pytest.warns(UserWarning, match=rf"Worker process {victim.pid} ended unexpectedly(?s:.*)New worker"):
+            assert len(ids(loader, index)) == 93
+        loader.close()
+
+    def test_a_worker_does_not_heed_signals_that_reach_all_processes(self, index):
+        loader = loader_of(index, decoder=Slow, num_workers=1)
+        batches = iter(loader)
+        next(batches)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(loader._processes.processes[0].pid, number)
+        assert sum(len(batch["image"]) for batch in batches) == 93 - 16
+        loader.close()
+
     @pytest.mark.parametrize("start_method", ["fork", "spawn"])
     def test_a_killed_worker_is_noticed_and_named(self, start_method):
         loader = loader_of(index_of([60], 6), decoder=Deadly, num_workers=2, start_method=start_method, lookahead=1)

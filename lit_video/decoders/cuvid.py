@@ -7,10 +7,14 @@ scales while it decodes. docs/gpu.md says what was verified on what.
 
 from __future__ import annotations
 
+import errno
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import av
+import av.error
 import torch
 from av.codec.context import Flags
 from av.codec.hwaccel import HWAccel
@@ -23,19 +27,22 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from lit_video.colour import LUMA_WEIGHTS, planes_to_frame
-from lit_video.container import UNREADABLE
+from lit_video.container import UNREADABLE, reason_of
 from lit_video.decoders.geometry import FITS, INTERPOLATIONS, Geometry, check_choice, fit_picture, parse_size
 from lit_video.decoders.reader import OpenVideos
 from lit_video.decoders.scaler import FULL_RANGE, UNTAGGED
-from lit_video.errors import DecodeError, DeviceError
+from lit_video.errors import DeviceError
 from lit_video.index import VideoIndex
-from lit_video.nvml import num_decoders
+from lit_video.nvdec import LIBRARY, NUMBERS, capabilities, is_installed
 from lit_video.planner import GopRead
 
 ROUTES = ("hwaccel", "cuvid")
 
-# FFmpeg's names of the codecs that NVDEC decodes; what a certain GPU lacks of them shows when a file is opened.
-CODECS = frozenset({"h264", "hevc", "av1", "vp9", "vp8", "mpeg1video", "mpeg2video", "mpeg4", "vc1"})
+# FFmpeg's decoders with NVIDIA's parser are called after the codec, but for these.
+CUVID_NAMES = {"mpeg1video": "mpeg1_cuvid", "mpeg2video": "mpeg2_cuvid"}
+
+# What FFmpeg says before the first picture where the GPU does not decode a stream. Of damage it says "invalid data".
+REFUSED = frozenset({errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOMEM})
 
 
 @runtime_checkable
@@ -137,12 +144,15 @@ class CuvidDecoder:
         self._index, self._size, self._route, self._fit = index, parse_size(size), route, fit
         self._interpolation, self._untagged = interpolation, UNTAGGED[untagged]
         self._videos = OpenVideos(index, max_open, open_codec=self._open_codec)
-        self._thread_is_bound = False
+        self._bound = threading.local()  # a decoder outlives the threads that use it: each epoch has new ones
 
     @property
     def default_threads(self) -> int:
-        """One for each NVDEC engine where NVML tells their number, else 2: many more are slower."""
-        return (num_decoders(self.device.index or 0) if self.device.type == "cuda" else None) or 2
+        """One for each NVDEC engine where the driver tells their number, else 2: many more are slower."""
+        if is_installed():
+            self._bind()
+        found = capabilities("h264")
+        return found.num_engines if found and found.num_engines else 2
 
     @property
     def num_opened(self) -> int:
@@ -156,23 +166,26 @@ class CuvidDecoder:
             DecodeError: A frame cannot be had exactly.
             DeviceError: The GPU does not decode this codec.
         """
-        if not self._thread_is_bound:
-            self._ops.bind(self.device)
-            self._thread_is_bound = True
+        self._bind()
         place = {frame_index: number for number, frame_index in enumerate(read.frame_indices)}
-        for frame_index, picture in self._videos.read(read):
-            out[place[frame_index]].copy_(self._convert(picture, read))
-        self._ops.synchronize()
+        try:
+            for frame_index, picture in self._videos.read(read):
+                out[place[frame_index]].copy_(self._convert(picture, read))
+        finally:
+            self._ops.synchronize()  # where one frame could not be had, the others are delivered
 
     def close(self) -> None:
         """Close all files."""
         self._videos.close()
-        self._thread_is_bound = False
+
+    def _bind(self) -> None:
+        if not hasattr(self._bound, "device"):
+            self._ops.bind(self.device)
+            self._bound.device = self.device
 
     def _convert(self, picture: VideoFrame, read: GopRead) -> UInt8[Tensor, "3 height width"]:
         if picture.format.name != "cuda":
-            path, frames = self._index.path(read.video_id), int(self._index.lengths[read.video_id])
-            raise DecodeError(path, read.frame_indices, frames, f"decoded to {picture.format.name}, not on the GPU")
+            raise refusal(self._index.path(read.video_id), f"FFmpeg decoded to {picture.format.name} on the CPU")
         luma, chroma = (self._ops.plane_to_tensor(plane) for plane in picture.planes)
         matrix = int(picture.colorspace)
         matrix = matrix if matrix in LUMA_WEIGHTS else self._untagged
@@ -181,24 +194,31 @@ class CuvidDecoder:
         return planes_to_frame(luma, chroma, geometry, matrix, full, self._interpolation)
 
     def _geometry(self, picture: VideoFrame, video_id: int) -> Geometry:
-        rotation = int(self._index.columns.rotation[video_id])
+        g = fit_picture(
+            (picture.height, picture.width), int(self._index.columns.rotation[video_id]), self._size, self._fit
+        )
         if self._route == "hwaccel":
-            return fit_picture((picture.height, picture.width), rotation, self._size, self._fit)
-        # NVDEC has cut and scaled already.
-        return Geometry(0, 0, picture.width, picture.height, picture.width, picture.height, rotation // 90)
+            return g
+        # NVDEC has cut and scaled already, but to even numbers.
+        return replace(g, left=0, top=0, box_width=picture.width, box_height=picture.height)
 
     def _open_codec(self, stream: VideoStream, video_id: int) -> GpuCodec:
-        codec = stream.codec_context.codec.canonical_name
-        if codec not in CODECS:
+        codec, path = stream.codec_context.codec.canonical_name, self._index.path(video_id)
+        if codec not in NUMBERS:
             raise DeviceError(
-                f"{stream.container.name}: NVDEC does not decode {codec}.\n"
+                f"{path}: NVDEC does not decode {codec}.\n"
                 "Use decoder=pyav for these videos, or transcode them: docs/gpu.md"
             )
-        options = {}
-        if self._route == "cuvid":
-            options = cuvid_options(stream, int(self._index.columns.rotation[video_id]), self._size, self._fit)
-        name = codec if self._route == "hwaccel" else f"{codec}_cuvid"
-        return GpuCodec(stream, name, self.device.index or 0, options)
+        if self._route == "hwaccel":
+            return GpuCodec(stream, codec, path, self.device.index or 0, {})
+        if self._index.made(video_id) != "exact":
+            # Its frames were counted as FFmpeg's parser finds them, and NVIDIA's may find others.
+            raise DeviceError(
+                f"{path}: decoder.route=cuvid finds frames by timestamps, which this file does not have for all.\n"
+                "Use decoder.route=hwaccel, the default"
+            )
+        options = cuvid_options(stream, int(self._index.columns.rotation[video_id]), self._size, self._fit)
+        return GpuCodec(stream, CUVID_NAMES.get(codec, f"{codec}_cuvid"), path, self.device.index or 0, options)
 
 
 def cuvid_options(stream: VideoStream, rotation: int, size: tuple[int, int], fit: str) -> dict[str, str]:
@@ -209,12 +229,26 @@ def cuvid_options(stream: VideoStream, rotation: int, size: tuple[int, int], fit
     return {"crop": f"{g.top}x{bottom}x{g.left}x{right}", "resize": f"{g.width}x{g.height}"}
 
 
+def refusal(path: str, cause: str) -> DeviceError:
+    """Return what to raise where the GPU does not decode a file."""
+    if not is_installed():
+        return DeviceError(
+            f"{path}: the driver is there, but not its video library, {LIBRARY}.\n"
+            "In a container, start it with NVIDIA_DRIVER_CAPABILITIES=compute,video,utility"
+        )
+    return DeviceError(
+        f"{path}: NVDEC on this GPU does not decode it: its codec, bit depth or size is not supported ({cause}).\n"
+        "Use decoder=pyav for these videos; what the GPU decodes: python scripts/doctor.py"
+    )
+
+
 class GpuCodec:
     """A decoder of its own for an open file's packets, whose pictures stay on the device.
 
     Args:
         stream: Where the packets come from.
         name: FFmpeg's name of the decoder.
+        path: Of the file.
         device: Ordinal.
         options: Of the decoder.
 
@@ -222,7 +256,7 @@ class GpuCodec:
         DeviceError: FFmpeg cannot use the device.
     """
 
-    def __init__(self, stream: VideoStream, name: str, device: int, options: dict[str, str]) -> None:
+    def __init__(self, stream: VideoStream, name: str, path: str, device: int, options: dict[str, str]) -> None:
         # primary_ctx=1, PyAV's default, fails once torch has initialised CUDA (PyAV #2339); current_ctx takes the
         # context that DeviceOps.bind made current in this thread.
         hwaccel = HWAccel(
@@ -246,19 +280,24 @@ class GpuCodec:
         # PyAV 18 presets the format `cuda`, which FFmpeg 8 takes for 4:4:4 and refuses with errno 22.
         context.pix_fmt = "nv12" if name.endswith("_cuvid") else source.pix_fmt
         context.options = options
+        context.thread_count = 1  # else as many threads as cores, in each open file, with nothing to do
         if name.endswith("_cuvid"):
             context.flags |= Flags.low_delay
-        self._context, self._path = context, stream.container.name
+        self._context, self._path = context, path
+        self._worked = False  # it gave a picture
 
     def decode(self, packet: Packet | None) -> list[VideoFrame]:
         """Return the pictures that come out when `packet` goes in; the empty packet at the end drains, as None does."""
         try:
-            return self._context.decode(packet if packet is not None and packet.size else None)
-        except PermissionError as error:  # what FFmpeg makes of NVDEC's refusal
-            raise DeviceError(
-                f"{self._path}: NVDEC on this GPU does not decode it: its codec, bit depth or size is not supported.\n"
-                "Use decoder=pyav for these videos; what the GPU decodes: python scripts/doctor.py"
-            ) from error
+            pictures = self._context.decode(packet if packet is not None and packet.size else None)
+        except UNREADABLE as error:
+            # "Generic error in an external library": CUDA failed, whenever that is.
+            failed = isinstance(error, av.error.ExternalError)
+            if failed or (not self._worked and getattr(error, "errno", None) in REFUSED):
+                raise refusal(self._path, reason_of(error)) from error
+            raise
+        self._worked = self._worked or bool(pictures)
+        return pictures
 
     def flush(self) -> None:
         """Forget all pictures: `container.seek` does not reach this decoder."""
