@@ -31,7 +31,7 @@ def run(cfg: DictConfig) -> None:
     throughput = Throughput(HydraConfig.get().runtime.output_dir, describe | {"run_model": cfg.run_model})
     trainer: Trainer = instantiate(cfg.trainer, callbacks=[throughput, *instantiate(cfg.callbacks).values()])
     trainer.fit(model, datamodule, ckpt_path=cfg.ckpt_path)
-    if trainer.is_global_zero:
+    if trainer.is_global_zero and throughput.report:
         print_report(throughput.report)
 
 

@@ -21,6 +21,7 @@ def check_arguments(
     drop_last: bool,
     shard: str,
     on_error: str = "raise",
+    seed: int = 0,
 ) -> None:
     """Check what can be checked of a loader's arguments before there is an index.
 
@@ -35,10 +36,14 @@ def check_arguments(
     check_choice("start_method", start_method or "spawn", multiprocessing.get_all_start_methods())
     check_choice("shard", shard, SHARDS)
     check_choice("on_error", on_error, POLICIES)
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
     for name, value in (("batch_size", batch_size), ("lookahead", 1 if lookahead is None else lookahead)):
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be at least 1, got {value!r}")
-    if not isinstance(lookahead_bytes, int) or lookahead_bytes < 3 * height * width * (batch_size + 1):
+    if not isinstance(lookahead_bytes, int):
+        raise ValueError(f"lookahead_bytes must be a whole number, such as {2**30}, got {lookahead_bytes!r}")
+    if lookahead_bytes < 3 * height * width * (batch_size + 1):
         raise ValueError(
             f"lookahead_bytes must hold more than a batch of {batch_size} frames of {height}x{width}, which is"
             f" {3 * height * width * (batch_size + 1)} bytes, got {lookahead_bytes}"

@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -44,6 +44,22 @@ class Piece:
     stand_ins: Mapping[int, int]
 
 
+class Costs(NamedTuple):
+    """What reads cost that were done."""
+
+    reads: int
+    delivered_frames: int  # positions that they fill
+    decoded_frames: int
+
+    def with_read(self, read: GopRead) -> Costs:
+        """Return these and one more."""
+        filled = sum(map(len, read.positions))
+        return Costs(self.reads + 1, self.delivered_frames + filled, self.decoded_frames + read.num_decoded)
+
+    def __sub__(self, other: Costs) -> Costs:
+        return Costs(*(mine - its for mine, its in zip(self, other, strict=True)))
+
+
 class Assembly:
     """Turns a plan into the images of successive batches.
 
@@ -54,6 +70,9 @@ class Assembly:
         admission: Positions ahead of the next batch of which the reads may be under way.
         gather: Makes a batch of the pool's frames and the numbers of slots.
         faults: Says what to do about frames that cannot be decoded.
+
+    Attributes:
+        costs: Of the reads that were done so far.
     """
 
     def __init__(
@@ -66,6 +85,7 @@ class Assembly:
         self._jobs: dict[int, Job] = {}  # under way, by number
         self._num_submitted = 0
         self._slot_of: dict[int, int | None] = {}  # decoded positions; None: left out
+        self.costs = Costs(0, 0, 0)
         self._stand_ins: dict[int, int] = {}  # positions that show another frame than the order's: its frame id
         self._uses: dict[int, int] = {}  # positions that a slot still has to fill
 
@@ -104,6 +124,7 @@ class Assembly:
         if done is None:
             return False
         job = self._jobs.pop(done.number)
+        self.costs = self.costs.with_read(job.read)
         missing = self._faults.missing(job, done.error)
         if not missing and (frame_id := self._faults.settle(job)) is not None:
             self._stand_ins.update(dict.fromkeys(job.read.positions[0], frame_id))
@@ -163,13 +184,15 @@ class Background(Generic[Item]):
         self._thread.start()
 
     def take(self) -> Item | None:
-        """Return the next item, or None after the last.
+        """Return the next item, or None after the last, however often one asks.
 
         Raises:
             Exception: What the iterator raised.
         """
         item, error = self._ready.get()
         self._room.release()
+        if item is None:
+            self._ready.put((None, None))  # there is nobody any more who would put another
         if error is not None:
             raise error
         return item

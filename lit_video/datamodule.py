@@ -11,9 +11,12 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from lit_video.arguments import check_arguments
+from lit_video.counts import Counts
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.demo import demo_clip
 from lit_video.epoch import Batch
+from lit_video.errors import DataError
+from lit_video.faults import Fault
 from lit_video.index import VideoIndex
 from lit_video.index.labels import Labels, check_labels
 from lit_video.loader import MakeDecoder, VideoLoader
@@ -103,9 +106,10 @@ class VideoDataModule(LightningDataModule):
             "shard": shard,
             "on_error": on_error,
         }
-        check_arguments(batch_size=batch_size, **self._loader_arguments)
+        check_arguments(batch_size=batch_size, seed=seed, **self._loader_arguments)
         check_labels(labels)
         self.index: VideoIndex | None = None
+        self._counts, self._ledger = Counts(), list[Fault]()
         self.loader: VideoLoader | None = None
         self._state: dict[str, int | str] | None = None
         self._resumed = Place(0, 0), 0
@@ -126,6 +130,13 @@ class VideoDataModule(LightningDataModule):
         """Return what Lightning iterates: the loader, without what Lightning would do with its state."""
         self.close()
         self.loader = self.make_loader()
+        if not len(self.loader):
+            raise DataError(
+                f"An epoch of {self.index.num_frames if self.index else 0} frames has no batch of {self.batch_size}"
+                " for each rank.\nLower data.batch_size, or keep the short one: data.drop_last=false"
+            )
+        # Lightning may ask for a loader anew in every epoch.
+        self.loader.counts, self.loader.ledger = self._counts, self._ledger
         place = Place(self.trainer.current_epoch if self.trainer else 0, 0)
         if self._state:
             place = self.loader.check_state(self._state)
@@ -213,6 +224,12 @@ class VideoDataModule(LightningDataModule):
             device=self.trainer.strategy.root_device if self.trainer else None,
             **self._loader_arguments,
         )
+
+    def count_anew(self) -> None:
+        """Forget what was counted: a search for a batch size comes before the training."""
+        self._counts, self._ledger = Counts(), []
+        if self.loader is not None:
+            self.loader.counts, self.loader.ledger = self._counts, self._ledger
 
     def close(self) -> None:
         """End threads and close files."""

@@ -18,8 +18,8 @@ from typing import Any
 import av
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lit_video.colour import LUMA_WEIGHTS, planes_to_frame
 from lit_video.copies import CopyCounter
@@ -39,6 +39,7 @@ from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.reservoir import ReservoirSampler
 from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
+from lit_video.screen import screen
 from lit_video.stamps import read_stamp, write_stamped
 
 CODECS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9"}
@@ -82,9 +83,9 @@ def main() -> None:
         table.add_column(column)
     colours = {"ok": "green", "failed": "red", "skipped": "yellow"}
     for finding in findings:
-        table.add_row(finding.name, f"[{colours[finding.status]}]{finding.status}", finding.text)
-    console = Console()
-    (console if console.is_terminal else Console(width=130)).print(table)
+        table.add_row(finding.name, Text(finding.status, colours[finding.status]), finding.text)
+    console = screen()
+    (console if console.is_terminal else screen(width=130)).print(table)
     failed = [finding.name for finding in findings if finding.status == "failed"]
     print(f"Failed: {', '.join(failed)}." if failed else "All that can run here passed.")
     raise SystemExit(1 if failed else 0)

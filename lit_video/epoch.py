@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_video.assembly import Assembly, Background, MakeBatch, Piece
+from lit_video.assembly import Assembly, Background, Costs, MakeBatch, Piece
 from lit_video.faults import Fault, Faults
 from lit_video.planner import Plan
 from lit_video.sharding import RankOrder
@@ -21,14 +21,6 @@ Weigh = Callable[[np.ndarray], np.ndarray]
 
 # A stopped thread ends after the read that it is at; one that takes longer is left to end alone.
 PATIENCE_SECONDS = 2.0
-
-
-class Costs(NamedTuple):
-    """What reads cost."""
-
-    reads: int
-    delivered_frames: int
-    decoded_frames: int
 
 
 class Delivery(NamedTuple):
@@ -68,11 +60,10 @@ class EpochRun:
     ) -> None:
         self.pool, self.order = pool, order
         self.batches_left = len(order.batch_sizes)
-        self._plan, self._workers, self._faults = reads, workers, faults
-        self._counted = Costs(0, 0, 0)
-        self._background = Background(
-            lambda: _deliveries(order, Assembly(reads, pool, workers, admission, gather, faults), weigh)
-        )
+        self._workers, self._faults = workers, faults
+        self._assembly = Assembly(reads, pool, workers, admission, gather, faults)
+        self._counted = self._assembly.costs
+        self._background = Background(lambda: _deliveries(order, self._assembly, weigh))
 
     def take(self) -> Delivery | None:
         """Return the next batch, or None once the run was stopped."""
@@ -85,9 +76,9 @@ class EpochRun:
         return Delivery({"image": piece.gathered.take(), **described}, len(piece.places))
 
     def new_costs(self) -> Costs:
-        """Return what was planned since this was last asked."""
-        now = Costs(self._plan.num_reads, self._plan.delivered_frames, self._plan.decoded_frames)
-        new, self._counted = Costs(*(a - b for a, b in zip(now, self._counted, strict=True))), now
+        """Return what the reads cost that were done since this was last asked."""
+        now = self._assembly.costs
+        new, self._counted = now - self._counted, now
         return new
 
     def new_faults(self) -> list[Fault]:

@@ -6,12 +6,13 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from lit_video.errors import told_in_a_sentence
 from lit_video.index import VideoIndex
+from lit_video.screen import screen
 from lit_video.verify import Verification, verify
 
 
@@ -40,7 +41,7 @@ def print_index(index: VideoIndex) -> None:
         f" {index.num_cached} reused, {made['exact']} from packets, {made['decoded']} decoded once"
     )
     for skipped in index.skipped:
-        print(f"skipped {skipped.path}: {skipped.reason}")
+        screen(highlight=False).print(f"skipped {skipped.path}: {skipped.reason}", soft_wrap=True)
 
 
 def verify_all(index: VideoIndex) -> bool:
@@ -54,20 +55,20 @@ def verify_all(index: VideoIndex) -> bool:
         size = f"{columns.width[video_id]}x{columns.height[video_id]}"
         gops = str(len(index.starts(video_id)))
         table.add_row(one.path, index.codec(video_id), size, one.made, str(one.frames), gops, _result(one))
-    console = Console()
-    (console if console.is_terminal else Console(width=160)).print(table)
+    console = screen()
+    (console if console.is_terminal else screen(width=160)).print(table)
     good = sum(one.ok for one in found)
     print(f"{good} of {len(found)} videos are as their index says.")
     return good == len(found)
 
 
-def _result(one: Verification) -> str:
+def _result(one: Verification) -> Text:
     if one.ok:
-        return "[green]exact[/green]"
+        return Text("exact", "green")
     parts = []
     if one.frames != one.true_frames:
         parts.append(f"{one.true_frames} frames in truth")
     for name, frames in (("wrong", one.wrong), ("missing", one.missing)):
         if frames:
             parts.append(f"{len(frames)} {name}, first {frames[0]}")
-    return f"[red]{'; '.join(parts)}[/red]"
+    return Text("; ".join(parts), "red")

@@ -89,7 +89,17 @@ class VideoLoader:
         device: torch.device | str | None = None,
     ) -> None:
         check_arguments(
-            size, batch_size, threads, num_workers, start_method, lookahead_bytes, lookahead, drop_last, shard, on_error
+            size,
+            batch_size,
+            threads,
+            num_workers,
+            start_method,
+            lookahead_bytes,
+            lookahead,
+            drop_last,
+            shard,
+            on_error,
+            seed,
         )
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be in [0, {world_size}), got {rank}")
@@ -293,9 +303,8 @@ class VideoLoader:
             self._processes.close(0)
             self._processes = None
 
-    def _take(self, run: EpochRun) -> Batch:
-        """Return the run's next batch, and keep count."""
-        began = time.perf_counter()
+    def _take(self, run: EpochRun, began: float) -> Batch:
+        """Return the run's next batch, which was asked for at the time `began`, and keep count."""
         delivery = run.take() if run is self._run else None
         ended = time.perf_counter()
         if delivery is None:
@@ -341,6 +350,7 @@ class BatchIterator(Iterator[Batch]):
         self._run: EpochRun | None = None
 
     def __next__(self) -> Batch:
+        began = time.perf_counter()
         if self._run is None:
             self._run = self._loader._start()
             # Threads know the run but not this iterator: when nobody holds it any more, they end.
@@ -348,7 +358,7 @@ class BatchIterator(Iterator[Batch]):
         try:
             if not self._run.batches_left:
                 raise StopIteration
-            batch = self._loader._take(self._run)
+            batch = self._loader._take(self._run, began)
         except BaseException:
             self._end()
             raise

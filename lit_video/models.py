@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
-from lightning import LightningModule
+from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -32,8 +32,8 @@ class DummyModel(LightningModule):
 
     def __init__(self, images_per_s: float | None = None) -> None:
         super().__init__()
-        if images_per_s is not None and not images_per_s > 0:
-            raise ValueError(f"images_per_s must be above 0, got {images_per_s}")
+        if images_per_s is not None and not (isinstance(images_per_s, int | float) and images_per_s > 0):
+            raise ValueError(f"images_per_s must be above 0, got {images_per_s!r}")
         self.automatic_optimization = False
         self.images_per_s = images_per_s
         self.convolution = nn.Conv2d(3, 64, kernel_size=3, stride=2)
@@ -48,6 +48,10 @@ class DummyModel(LightningModule):
             self._busy_until = max(began, self._busy_until) + len(batch["image"]) / self.images_per_s
             time.sleep(max(0.0, self._busy_until - time.perf_counter()))
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """End the training where it was to end."""
+        _stop_at_max_steps(self.trainer)
+
     def configure_optimizers(self) -> list:
         """Return no optimizer: nothing is learned."""
         return []
@@ -59,13 +63,24 @@ class NoModel(LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.automatic_optimization = False
+        self.nothing = nn.Parameter(torch.zeros(1))  # DDP refuses a model that has none
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Do nothing."""
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """End the training where it was to end."""
+        _stop_at_max_steps(self.trainer)
+
     def configure_optimizers(self) -> list:
         """Return no optimizer: nothing is learned."""
         return []
+
+
+def _stop_at_max_steps(trainer: Trainer) -> None:
+    """End the training after `max_steps` batches: Lightning counts steps of optimizers, and there is none here."""
+    if 0 < trainer.max_steps <= trainer.fit_loop.total_batch_idx + 1:
+        trainer.should_stop = True
 
 
 class FrameClassifier(LightningModule):

@@ -15,13 +15,13 @@ import av
 import psutil
 import torch
 from lightning import Callback, LightningModule, Trainer
-from rich.console import Console
 from rich.table import Table
 
 from lit_video.copies import Copied, CopyCounter
 from lit_video.datamodule import VideoDataModule
 from lit_video.loader import VideoLoader
 from lit_video.nvdec import decoder_utilization
+from lit_video.screen import screen
 
 BATCHES_COUNTED = 64  # whose copies are counted: the profiler keeps a record of everything meanwhile
 
@@ -38,7 +38,7 @@ class Throughput(Callback):
         describe: What else to write: the names of the parts that were chosen.
 
     Attributes:
-        report: What was written, on every rank; empty before the end.
+        report: What was written, on every rank; empty before the end, and if no batch was asked for.
     """
 
     def __init__(self, folder: str | Path, describe: Mapping[str, Any]) -> None:
@@ -52,7 +52,8 @@ class Throughput(Callback):
         self._nvdec_percent: list[int] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to count copies, where a model runs on a GPU."""
+        """Begin to count: frames, and where a model runs on a GPU, copies."""
+        _data_of(trainer).count_anew()
         if pl_module.device.type == "cuda" and self.describe.get("run_model"):
             self._counter = CopyCounter()
             self._counter.start()
@@ -80,9 +81,9 @@ class Throughput(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the report."""
-        datamodule = trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(datamodule, VideoDataModule)
-        assert datamodule.loader is not None
+        datamodule = _data_of(trainer)
+        if datamodule.loader is None:  # limit_train_batches=0
+            return
         if pl_module.device.type == "cuda":  # the last step may still be under way
             torch.cuda.synchronize(pl_module.device)
             self._ended = time.perf_counter()
@@ -130,8 +131,14 @@ class Throughput(Callback):
         }
 
 
+def _data_of(trainer: Trainer) -> VideoDataModule:
+    datamodule = trainer.datamodule  # type: ignore[attr-defined]
+    assert isinstance(datamodule, VideoDataModule)
+    return datamodule
+
+
 COPIES = ("bytes_host_to_device", "bytes_device_to_host")
-SUMMED = ("images", "batches", "delivered_frames", "decoded_frames", "reads", "skipped_frames", "slots")
+SUMMED = ("images", "batches", "delivered_frames", "decoded_frames", "reads", "skipped_frames")
 
 
 def measure(loader: VideoLoader, ended: float) -> dict[str, Any]:
@@ -221,7 +228,7 @@ def print_report(report: Mapping[str, Any]) -> None:
     table.add_column()
     for name, text in _lines(report):
         table.add_row(name, text)
-    Console().print(table)
+    screen().print(table)
 
 
 def _copies(r: Mapping[str, Any]) -> list[tuple[str, str]]:

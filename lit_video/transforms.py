@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import grid_sample
+from torchvision.transforms.v2 import functional as F
 
 from lit_video.rng import uniforms
 
@@ -60,7 +61,7 @@ class ExerciseTransform:
         jitter: Strength of brightness, contrast, saturation and hue; 0 leaves colours alone.
 
     Raises:
-        ValueError: `jitter` outside [0, 0.5].
+        ValueError: An argument out of range.
     """
 
     def __init__(
@@ -70,6 +71,13 @@ class ExerciseTransform:
         ratio: Sequence[float] = (3 / 4, 4 / 3),
         jitter: float = 0.5,
     ) -> None:
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"size must be at least 1, got {size!r}")
+        for name, pair in (("scale", scale), ("ratio", ratio)):
+            if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
+                raise ValueError(f"{name} must be two numbers above 0, the smaller one first, got {list(pair)}")
+        if scale[1] > 1:
+            raise ValueError(f"scale must be at most 1, got {list(scale)}")
         if not 0 <= jitter <= 0.5:
             raise ValueError(f"jitter must be in [0, 0.5], got {jitter}")
         self.size, self.scale, self.ratio, self.jitter = size, tuple(scale), tuple(ratio), jitter
@@ -109,19 +117,33 @@ def crop_boxes(
     fits = (widths >= 1) & (widths <= width) & (heights >= 1) & (heights <= height)
     first = fits.argmax(axis=1)
     rows = np.arange(len(numbers))
+    # If none fits: what is in the middle, as near to the whole picture as the ratio allows.
+    middle_height, middle_width = min(height, round(width / ratio[0])), min(width, round(height * ratio[1]))
     found = fits[rows, first]
-    w, h = np.where(found, widths[rows, first], width), np.where(found, heights[rows, first], height)
-    top, left = (
-        ((height - h + 1) * numbers[:, -2]).astype(np.int64),
-        ((width - w + 1) * numbers[:, -1]).astype(np.int64),
-    )
+    h = np.where(found, heights[rows, first], middle_height)
+    w = np.where(found, widths[rows, first], middle_width)
+    top = np.where(found, np.floor((height - h + 1) * numbers[:, -2]), (height - h) // 2)
+    left = np.where(found, np.floor((width - w + 1) * numbers[:, -1]), (width - w) // 2)
     return np.stack([top, left, h, w], axis=1).astype(np.int64)
 
 
 def resized_crop(
     images: Float[Tensor, "batch 3 height width"], boxes: np.ndarray, size: int
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Cut one box out of each image and scale it bilinearly to `size`, edges repeated."""
+    """Cut one box out of each image and scale it bilinearly to `size`, smoothed where it shrinks."""
+    result = images.new_empty((len(images), 3, size, size))
+    shrinks = boxes[:, 2:].max(axis=1) > size
+    for number in np.flatnonzero(shrinks).tolist():
+        top, left, h, w = boxes[number].tolist()
+        result[number] = F.resized_crop(images[number], top, left, h, w, [size, size], antialias=True)
+    if not shrinks.all():
+        grows = torch.from_numpy(np.flatnonzero(~shrinks)).to(images.device)
+        result[grows] = _enlarged(images[grows], boxes[~shrinks], size)
+    return result
+
+
+def _enlarged(images: Tensor, boxes: np.ndarray, size: int) -> Tensor:
+    """Do it for all images at once: at a picture's edges its outermost pixels are repeated."""
     height, width = images.shape[-2:]
     top, left, h, w = torch.from_numpy(boxes).to(images.device, torch.float32).T
     # grid_sample's coordinates: -1 and 1 are the outer edges of the picture.

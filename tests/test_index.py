@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lit_video.errors import DataError, IndexStoreError
-from lit_video.index import VideoIndex
+from lit_video.index import VideoIndex, files
 from lit_video.index import build as build_module
 from lit_video.index.files import find_files
 from lit_video.stamps import write_stamped
@@ -146,13 +146,17 @@ class TestStore:
             thread.join()
         assert len(scans) == 3
 
-    @pytest.mark.parametrize("damage", ["cut a column", "cut the header", "remove a column", "another version"])
+    @pytest.mark.parametrize(
+        "damage", ["cut a column", "empty a column", "cut the header", "remove a column", "another version"]
+    )
     def test_a_damaged_index_is_refused_and_made_anew(self, videos, tmp_path, scans, damage):
         index = scan(videos, tmp_path)
         header, column = tmp_path / "index.json", index.folder / "pts.npy"
         match damage:
             case "cut a column":
                 column.write_bytes(column.read_bytes()[:200])
+            case "empty a column":
+                column.write_bytes(b"")
             case "cut the header":
                 header.write_text(header.read_text()[:20])
             case "remove a column":
@@ -298,6 +302,59 @@ class TestBadInput:
     def test_empty_list(self, tmp_path):
         with pytest.raises(DataError, match="The list of videos is empty"):
             scan([], tmp_path / "index")
+
+    def test_a_file_that_could_not_be_read_is_looked_at_again_when_it_can(self, videos, tmp_path, scans, monkeypatch):
+        (tmp_path / "a.mp4").write_bytes((videos / "0.mp4").read_bytes())
+        (tmp_path / "b.mp4").write_bytes((videos / "1.mp4").read_bytes())
+        real = build_module._scan  # root may read everything: the right is taken away here
+        monkeypatch.setattr(
+            build_module, "_scan", lambda path: "permission denied" if path.endswith("b.mp4") else real(path)
+        )
+        assert len(scan(tmp_path, tmp_path / "index").skipped) == 1
+        monkeypatch.setattr(build_module, "_scan", real)
+        assert len(scan(tmp_path, tmp_path / "index").skipped) == 1, "nothing changed, so it is not looked at again"
+        (tmp_path / "b.mp4").chmod(0o600)
+        index = scan(tmp_path, tmp_path / "index")
+        assert (index.num_videos, index.skipped, index.num_cached) == (2, [], 1)
+
+    def test_what_another_ffmpeg_could_not_read_is_looked_at_again(self, videos, tmp_path, scans, monkeypatch):
+        (tmp_path / "a.mp4").write_bytes((videos / "0.mp4").read_bytes())
+        (tmp_path / "b.mp4").write_text("no video")
+        scan(tmp_path, tmp_path / "index")
+        scans.clear()
+        monkeypatch.setattr(build_module.av, "__version__", "99.0")
+        scan(tmp_path, tmp_path / "index")
+        assert scans == ["b.mp4"]
+
+    def test_a_folder_that_cannot_be_read(self, videos, tmp_path, monkeypatch):
+        (tmp_path / "in" / "locked").mkdir(parents=True)
+        (tmp_path / "in" / "a.mp4").symlink_to(videos / "0.mp4")
+        real = os.scandir
+
+        def scandir(path):
+            if "locked" in os.fspath(path):
+                raise PermissionError(13, "Permission denied", os.fspath(path))
+            return real(path)
+
+        monkeypatch.setattr(files.os, "scandir", scandir)
+        index = scan(tmp_path / "in", tmp_path / "index")
+        assert [(s.path, s.reason) for s in index.skipped] == [
+            (str(tmp_path / "in" / "locked"), "a folder that cannot be read")
+        ]
+        with pytest.raises(DataError, match=r"locked: permission denied.\nSee who may read it: ls -ld"):
+            scan(tmp_path / "in" / "locked", tmp_path / "index2")
+
+    def test_a_path_below_what_cannot_be_read(self, tmp_path, monkeypatch):
+        def refuse(self):
+            raise PermissionError(13, "Permission denied", str(self))
+
+        monkeypatch.setattr(files.Path, "stat", refuse)
+        with pytest.raises(DataError, match=r"b.mp4: permission denied."):
+            find_files(tmp_path / "locked" / "b.mp4")
+
+    def test_index_dir_may_begin_with_the_users_home(self, videos, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert scan(videos, "~/index").folder.is_relative_to(tmp_path)
 
     def test_glob_that_matches_nothing(self, tmp_path):
         with pytest.raises(DataError, match="matches no file"):

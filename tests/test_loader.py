@@ -119,6 +119,44 @@ class TestBatches:
         for batch in loader:
             assert said(batch) == (batch["video_id"].tolist(), batch["frame_index"].tolist())
 
+    def test_what_ended_stays_ended(self):
+        loader = loader_of(index_of([60], 6), decoder=partial(SlowDecoder, fail_at=(0, 7)))
+        batches = iter(loader)
+        with pytest.raises(DecodeError):
+            list(batches)
+        with pytest.raises(RuntimeError, match="this iterator was ended"):
+            next(batches)
+        assert our_threads() == []
+
+    def test_the_clock_starts_with_the_request(self):
+        """What is done before a batch can be waited for, such as making the order, is waited for too."""
+        index = index_of([60], 6)
+
+        class Thinking(UniformSampler):
+            def order(self, epoch):
+                time.sleep(0.2 if epoch == loader._place.epoch and loader._run is None else 0)
+                return super().order(epoch)
+
+        loader = loader_of(index, sampler=Thinking, decoder=SlowDecoder)
+        list(loader)
+        assert loader.counts.wait_seconds > 0.2
+        assert loader.counts.first_batch - loader.counts.first_request > 0.2
+
+    def test_an_epoch_that_is_left_counts_what_was_done(self):
+        index, done = index_of([600], 6), []
+
+        class Noting(SlowDecoder):
+            def decode(self, read, out):
+                super().decode(read, out)
+                done.append(read)
+
+        loader = loader_of(index, decoder=partial(Noting, seconds=0.01), threads=1, lookahead=30)
+        batches = iter(loader)
+        next(batches)
+        loader.close()
+        assert 0 < loader.counts.reads <= len(done) < 100
+        assert loader.counts.decoded_frames <= sum(read.num_decoded for read in done)
+
     @pytest.mark.parametrize("extra", [1, 2, 5])
     def test_slots_barely_above_a_batch_make_progress(self, extra):
         index = index_of([60] * 4, 6)

@@ -1,6 +1,7 @@
 """`python train.py` as a user calls it: in a process of its own, from this folder."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,8 @@ from hydra.utils import instantiate
 
 from lit_video.errors import told_in_a_sentence
 from lit_video.stamps import write_stamped
-from tests import programs
 from tests.programs import composed
+from tests.programs import run as run_program
 
 KEYS = {
     "images", "seconds", "images_per_s", "batches", "batch_size", "time_to_first_batch_s", "wait_seconds",
@@ -21,7 +22,7 @@ MACHINE = {"cpu", "cores", "ram_gib", "gpu", "gpu_ram_gib", "python", "torch", "
 
 
 def train(folder, *overrides, timeout=120, environment=None):
-    return programs.run("train.py", f"hydra.run.dir={folder}", *overrides, timeout=timeout, environment=environment)
+    return run_program("train.py", f"hydra.run.dir={folder}", *overrides, timeout=timeout, environment=environment)
 
 
 def report_of(folder):
@@ -146,6 +147,8 @@ REFUSED = {
     "data.decoder.fit=stretch": "fit must be one of crop, squash",
     "data.lookahead_bytes=1000": "lookahead_bytes must hold more than a batch of 128",
     "data.index_dir=/dev/null/index": "the index cannot be written here",
+    "data.root=''": "The list of videos is empty",
+    "data.root=[]": "The list of videos is empty",
 }
 
 
@@ -160,6 +163,84 @@ def test_an_argument_is_refused_in_a_sentence(override, videos, capsys):
     with pytest.raises(SystemExit), told_in_a_sentence():
         first_batch(instantiate(config.data))
     assert REFUSED[override] in capsys.readouterr().err
+
+
+OF_WRONG_TYPE = {
+    "data.lookahead_bytes=2e9": "lookahead_bytes must be a whole number, such as 1073741824, got 2000000000.0",
+    "data.seed=1.5": "seed must be a whole number of at least 0, got 1.5",
+    "data.seed=null": "seed must be a whole number of at least 0, got None",
+    "data.size=null": "size must be a number of pixels or [height, width], each at least 1, got None",
+    "data.size=0.5": "size must be a number of pixels or [height, width], each at least 1, got 0.5",
+    "data.root=2024": "A name that reads like a number needs quotes within quotes",
+}
+ALL_OF_THEM = """
+import sys
+from hydra.utils import instantiate
+from lit_video.errors import Told, told_in_a_sentence
+from tests.programs import composed
+
+for override in sys.argv[2:]:
+    try:
+        with told_in_a_sentence():
+            instantiate(composed("train", "data.root=" + sys.argv[1], override).data).setup()
+    except Told as told:
+        print(told.sentence.replace("\\n", " "))
+"""
+
+
+def test_a_value_of_the_wrong_type_is_refused_in_a_sentence(videos):
+    """In a process where, as for users, types are not checked."""
+    done = run_program("-c", ALL_OF_THEM, videos, *OF_WRONG_TYPE)
+    assert done.returncode == 0, done.stderr
+    for line, told in zip(done.stdout.splitlines(), OF_WRONG_TYPE.values(), strict=True):
+        assert told in line
+
+
+def test_max_steps_ends_a_training_without_optimizers(videos, tmp_path):
+    for number, run_model in enumerate(("true", "false")):
+        folder = tmp_path / str(number)
+        done = train(
+            folder, f"data.root={videos}", "data.size=48", "data.batch_size=8", f"run_model={run_model}",
+            "+trainer.max_steps=3", "trainer.max_epochs=-1",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert report_of(folder)["batches"] == 3
+
+
+def test_reloading_every_epoch_counts_all_epochs(videos, tmp_path):
+    done = train(
+        tmp_path, f"data.root={videos}", "data.size=48", "data.batch_size=31", "trainer.max_epochs=3",
+        "+trainer.reload_dataloaders_every_n_epochs=1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = report_of(tmp_path)
+    assert (report["images"], report["batches"], report["epochs"]) == (279, 9, 3)
+
+
+def test_no_batch_at_all(videos, tmp_path):
+    done = train(tmp_path, f"data.root={videos}", "+trainer.limit_train_batches=0")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    done = train(tmp_path, f"data.root={videos}", "data.drop_last=true", "data.batch_size=1000")
+    assert done.returncode == 1
+    assert "An epoch of 93 frames has no batch of 1000" in done.stderr
+
+
+def test_names_are_printed_as_they_are(videos, tmp_path):
+    folder = tmp_path / "br[red]ck"
+    folder.mkdir()
+    (folder / "a.mp4").symlink_to(videos / "0.mp4")
+    (folder / "a[").mkdir()
+    (folder / "a[" / "b].mp4").write_text("no video")
+    odd = os.fsdecode(b"b\xff.mp4")
+    (folder / odd).write_text("no video")
+    done = train(
+        tmp_path / "run", f'data.root="{folder}"', "data.size=48", environment={"PYTHONIOENCODING": "utf-8:strict"}
+    )
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.replace(" ", "").replace("│", "").replace("\n", "")
+    assert "br[red]ck/a[/b].mp4" in told
+    assert "b\\udcff.mp4" in told
 
 
 def test_a_bug_is_not_taken_for_a_mistake():

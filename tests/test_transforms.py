@@ -80,19 +80,32 @@ def test_boxes_keep_share_and_shape_and_lie_within():
     assert (w / h).max() < 1.35
 
 
-def test_boxes_are_distributed_as_torchvisions():
+@pytest.mark.parametrize("picture", [(224, 224), (180, 200), (180, 320), (320, 100)], ids=str)
+def test_boxes_are_distributed_as_torchvisions(picture):
     from torchvision.transforms.v2 import RandomResizedCrop
 
     numbers = np.random.default_rng(0).random((4000, 2 * ATTEMPTS + 2))
-    ours = crop_boxes((224, 224), (0.9, 1.0), (3 / 4, 4 / 3), numbers)
-    crop, image = RandomResizedCrop(224, scale=(0.9, 1.0)), torch.zeros(3, 224, 224)
+    ours = crop_boxes(picture, (0.9, 1.0), (3 / 4, 4 / 3), numbers)
+    crop, image = RandomResizedCrop(224, scale=(0.9, 1.0)), torch.zeros(3, *picture)
     torch.manual_seed(0)
     made = [crop.make_params([image]) for _ in range(4000)]
     theirs = np.array([[params[name] for name in ("top", "left", "height", "width")] for params in made])
     for column in range(4):
         a, b = ours[:, column], theirs[:, column]
-        assert abs(a.mean() - b.mean()) < 4.5 * np.sqrt((a.var() + b.var()) / 4000)  # exceeded 7 times in a million
+        assert abs(a.mean() - b.mean()) <= 4.5 * np.sqrt((a.var() + b.var()) / 4000)  # exceeded 7 times in a million
         assert a.std() == pytest.approx(b.std(), rel=0.15)
+
+
+def test_what_shrinks_is_smoothed_as_torchvision_does():
+    from torchvision.transforms.v2.functional import resized_crop as theirs
+
+    images = random_images(3, 200, 160)
+    boxes = np.array([[10, 20, 150, 120], [0, 0, 200, 160], [3, 5, 40, 30]])  # the last one grows
+    found = resized_crop(images, boxes, 48)
+    for number in (0, 1):
+        expected = theirs(images[number], *boxes[number].tolist(), [48, 48], antialias=True)
+        assert torch.allclose(found[number], expected, atol=1e-6)
+    assert torch.equal(found[2], resized_crop(images[2:], boxes[2:], 48)[0]), "whatever batch it is in"
 
 
 def test_result_is_float_of_the_asked_size():
@@ -125,6 +138,20 @@ def test_images_are_not_written_to():
     ExerciseTransform(size=40)(images, draws(range(3)))
     assert torch.equal(images, before)
     assert NoTransform()(images, draws(range(3))) is images
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"size": 0}, "size must be at least 1, got 0"),
+        ({"scale": [0.9]}, "scale must be two numbers above 0"),
+        ({"scale": [0.5, 1.5]}, "scale must be at most 1"),
+        ({"ratio": [2, 1]}, "ratio must be two numbers above 0, the smaller one first"),
+    ],
+)
+def test_refuses_arguments_out_of_range(arguments, told):
+    with pytest.raises(ValueError, match=told):
+        ExerciseTransform(**arguments)
 
 
 def test_refuses_a_jitter_that_hue_has_no_room_for():

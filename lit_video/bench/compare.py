@@ -19,7 +19,7 @@ from rich.table import Table
 
 from lit_video.bench.contenders import CONTENDERS, Setting
 from lit_video.bench.exercise_data import make_exercise_data
-from lit_video.errors import LitVideoError, told_in_a_sentence
+from lit_video.errors import DataError, LitVideoError, told_in_a_sentence
 from lit_video.index.files import find_files
 from lit_video.throughput import machine
 
@@ -41,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def compare(chosen: argparse.Namespace) -> list[dict[str, Any]]:
     """Return one row a run: rounds outermost, so that a machine that slows down slows all contenders down."""
     files = [str(file) for file in find_files(chosen.root)]
+    if chosen.videos and max(chosen.videos) > len(files):
+        raise DataError(
+            f"{chosen.root} has {len(files)} files, and --videos asks for {max(chosen.videos)}.\nAsk for fewer"
+        )
     tasks = [
         (number, contender, videos)
         for number in range(chosen.rounds)

@@ -5,6 +5,7 @@ All take the same `Setting`; what a contender does not know (a look-ahead, say) 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import threading
@@ -177,20 +178,35 @@ def limit(setting: Setting) -> Contest:
 
 
 def _limit(setting: Setting) -> Batches:
-    ready: queue.Queue[Tensor] = queue.Queue()
+    ready: queue.Queue[Tensor | Exception] = queue.Queue(maxsize=2 * setting.workers)
     ended = threading.Event()
-    paths = [setting.paths[number :: setting.workers] or setting.paths for number in range(setting.workers)]
+    usable = setting.index().paths
+    paths = [usable[number :: setting.workers] or usable for number in range(setting.workers)]
     threads = [threading.Thread(target=_decode_files, args=(some, setting, ready, ended)) for some in paths]
     for thread in threads:
         thread.start()
     try:
         while True:
-            yield ready.get()
+            batch = ready.get()
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
     finally:
         ended.set()
+        for thread in threads:
+            while thread.is_alive():  # it may be waiting for room
+                with contextlib.suppress(queue.Empty):
+                    ready.get(timeout=0.01)
 
 
-def _decode_files(paths: Sequence[str], setting: Setting, ready: queue.Queue[Tensor], ended: threading.Event) -> None:
+def _decode_files(paths: Sequence[str], setting: Setting, ready: queue.Queue, ended: threading.Event) -> None:
+    try:
+        _decode_for_ever(paths, setting, ready, ended)
+    except Exception as error:
+        ready.put(error)
+
+
+def _decode_for_ever(paths: Sequence[str], setting: Setting, ready: queue.Queue, ended: threading.Event) -> None:
     scaler = Scaler((setting.size, setting.size), "crop", "bilinear", "bt601")
     pictures = (picture for path in itertools.cycle(paths) for picture in _pictures(path))
     while not ended.is_set():

@@ -30,7 +30,7 @@ def make_exercise_data(folder: Path, num_frames: int = 600, num_links: int = 200
     videos = folder / "videos"
     videos.mkdir(parents=True, exist_ok=True)
     path, part = folder / "IMG_4475.MOV", folder / "part.MOV"
-    if not path.exists():
+    if not path.exists() or _num_frames(path) != num_frames:
         _encode(part, _pictures(clip, num_frames), num_frames)
         part.replace(path)
     for number in range(num_links):
@@ -38,6 +38,11 @@ def make_exercise_data(folder: Path, num_frames: int = 600, num_links: int = 200
         if not link.exists():
             link.symlink_to(path.absolute())
     return videos
+
+
+def _num_frames(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return container.streams.video[0].frames
 
 
 def _encode(path: Path, pictures: Iterator[np.ndarray], num_frames: int) -> None:

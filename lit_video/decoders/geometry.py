@@ -41,9 +41,9 @@ def parse_size(size: int | Sequence[int]) -> tuple[int, int]:
     >>> parse_size(224), parse_size([128, 160])
     ((224, 224), (128, 160))
     """
-    pair = (size, size) if isinstance(size, int) else tuple(size)
+    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(pair) != 2 or not all(isinstance(side, int) and side >= 1 for side in pair):
-        raise ValueError(f"size must be a number of pixels or [height, width], each at least 1, got {size}")
+        raise ValueError(f"size must be a number of pixels or [height, width], each at least 1, got {size!r}")
     return pair
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
+import av
 import platformdirs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -28,7 +29,7 @@ def build(paths: str | Path | Sequence[str | Path], index_dir: str | Path | None
     """Do what `VideoIndex.scan` promises."""
     began = time.perf_counter()
     files = [_identify(path) for path in find_files(paths)]
-    folder = Path(index_dir) if index_dir else default_folder(paths)
+    folder = Path(index_dir).expanduser() if index_dir else default_folder(paths)
     index = _load_if_unchanged(folder, files)
     if index is None:
         with only_writer(folder):
@@ -54,7 +55,7 @@ def _load_if_unchanged(folder: Path, files: Sequence[File]) -> VideoIndex | None
     index = _load_if_there(folder)
     if index is None or index.num_videos + len(index.skipped) != len(files):
         return None
-    unusable = {_file_of(skipped) for skipped in index.skipped}
+    unusable = {_file_of(skipped) for skipped in index.skipped if skipped.found_with == _found_with(skipped.path)}
     usable = [file for file in files if file not in unusable]
     return replace(index, num_cached=index.num_videos) if usable == _files_of(index) else None
 
@@ -74,6 +75,14 @@ def _file_of(skipped: Skipped) -> File:
     return skipped.path, skipped.size_bytes, skipped.mtime_ns
 
 
+def _found_with(path: str) -> str:
+    try:
+        changed = os.stat(path).st_ctime_ns  # of rights too, which size and mtime do not show
+    except OSError:
+        changed = -1
+    return f"{changed} {av.__version__}"
+
+
 def _update(folder: Path, files: Sequence[File], progress: bool) -> VideoIndex:
     old = _load_if_there(folder)
     known = {file: video_id for video_id, file in enumerate(_files_of(old))} if old else {}
@@ -81,7 +90,9 @@ def _update(folder: Path, files: Sequence[File], progress: bool) -> VideoIndex:
     entries = {file: entry_of(old, known[file]) if old and file in known else fresh[file] for file in files}
     usable = [file for file in files if isinstance(entries[file], Entry)]
     skipped = [
-        Skipped(path, entry, size, mtime) for (path, size, mtime), entry in entries.items() if isinstance(entry, str)
+        Skipped(path, entry, size, mtime, _found_with(path))
+        for (path, size, mtime), entry in entries.items()
+        if isinstance(entry, str)
     ]
     if not usable:
         raise DataError(_nothing_usable(skipped))

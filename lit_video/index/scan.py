@@ -79,7 +79,10 @@ def scan_file(path: Path) -> Entry:
         NotAVideo: With the reason, if there is nothing to decode in it.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise NotAVideo("a folder that cannot be read")
+        if not stat.S_ISREG(mode):
             raise NotAVideo("not a regular file")
         with open_video(path) as container:
             return _scan(path, container, only_stream(container, choose_stream(container).index))

@@ -11,18 +11,20 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from lit_video.errors import IndexStoreError
 from lit_video.index.table import Columns, Skipped, VideoIndex
 
-VERSION = 1
+VERSION = 2
 HEADER = "index.json"
+PATIENCE_SECONDS = 5.0  # in which waiting for another writer is not worth a word
 
 
 def load(folder: Path) -> VideoIndex:
@@ -43,7 +45,7 @@ def load(folder: Path) -> VideoIndex:
         raise IndexStoreError(
             f"{folder}: no index here.\nMake one: python scripts/index.py FOLDER --index-dir {folder}"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise IndexStoreError(
             f"{folder}: this index is damaged ({error}).\nRemove it, and it will be made anew: rm -r {folder}"
         ) from error
@@ -70,7 +72,7 @@ def save(folder: Path, columns: Columns, names: Sequence[str], skipped: Sequence
     try:
         new.mkdir(parents=True)
         for name in Columns.names_of_columns():
-            np.save(new / f"{name}.npy", getattr(columns, name))
+            _save(new / f"{name}.npy", getattr(columns, name))
         _write(new / HEADER, {"rows": rows, "names": list(names), "skipped": skipped})
         _write(folder / HEADER, {"version": VERSION, "columns": new.name})
     except OSError as error:
@@ -95,7 +97,11 @@ def only_writer(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock")
-        lock.acquire()
+        try:
+            lock.acquire(timeout=PATIENCE_SECONDS)
+        except Timeout:
+            print(f"Waiting for another process that indexes the same videos: {folder}", file=sys.stderr, flush=True)
+            lock.acquire()
     except OSError as error:
         raise IndexStoreError(
             f"{folder}: the index cannot be written here ({error.strerror or error}).\n"
@@ -109,6 +115,12 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 def _map(path: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _save(path: Path, column: np.ndarray) -> None:
+    np.save(path, column)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())  # a header must not outlive, in a power cut, the columns that it names
 
 
 def _write(path: Path, content: object) -> None:

@@ -24,12 +24,21 @@ MADE = ("exact", "decoded")
 
 
 class Skipped(NamedTuple):
-    """A file that is not in the index, and why."""
+    """A file that is not in the index, and why.
+
+    Attributes:
+        path: Of the file.
+        reason: In words.
+        size_bytes: Of the file, -1 where it was not even found.
+        mtime_ns: Likewise.
+        found_with: What else the reason may depend on: who may read the file, and what FFmpeg can decode.
+    """
 
     path: str
     reason: str
     size_bytes: int
     mtime_ns: int
+    found_with: str
 
 
 @dataclass(frozen=True, eq=False)

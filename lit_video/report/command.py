@@ -9,12 +9,12 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
 
 from lit_video.datamodule import VideoDataModule
 from lit_video.errors import told_in_a_sentence
 from lit_video.report.main import main as report
 from lit_video.report.setting import Setting
+from lit_video.screen import screen
 
 GROUPS = ("sampler", "decoder", "transform")
 
@@ -46,10 +46,11 @@ def run(cfg: DictConfig) -> None:
     options = instantiate(cfg.report)
     runtime, overrides = HydraConfig.get().runtime, HydraConfig.get().overrides.task
     names = {group: runtime.choices[group] for group in GROUPS}
-    facts = report(setting_of(cfg), options, runtime.output_dir, names, list(overrides), Console().print)
+    facts = report(setting_of(cfg), options, runtime.output_dir, names, list(overrides), screen().print)
     recommendation = facts["recommendation"]
-    Console().print(f"\nTake {recommendation['name']}:\n  {recommendation['command']}", soft_wrap=True, highlight=False)
-    Console().print(f"Why: {runtime.output_dir}/report.md", soft_wrap=True, highlight=False)
+    console = screen(highlight=False)
+    console.print(f"\nTake {recommendation['name']}:\n  {recommendation['command']}", soft_wrap=True)
+    console.print(f"Why: {runtime.output_dir}/report.md", soft_wrap=True)
 
 
 def setting_of(cfg: DictConfig) -> Setting:

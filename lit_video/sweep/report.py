@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from lit_video.errors import LitVideoError
 from lit_video.report.canvas import require_matplotlib
+from lit_video.screen import screen
 from lit_video.sweep.jobs import find_jobs
 from lit_video.sweep.picture import draw
 from lit_video.sweep.ranking import Ranking, rank
@@ -20,7 +19,7 @@ def report(sweep: Path) -> None:
     Raises:
         LitVideoError: There is no job, or one failed: the report has the others.
     """
-    jobs, console = find_jobs(sweep), Console()
+    jobs, console = find_jobs(sweep), screen()
     console.print("\nLooking at how alike the videos' frames are, to rank the jobs")
     ranking = rank(jobs)
     console.print(as_table(ranking))
@@ -43,7 +42,7 @@ def write(sweep: Path, ranking: Ranking) -> None:
         require_matplotlib()
         files["sweep.png"] = draw(ranking)
     except LitVideoError:
-        Console().print("No picture: that needs matplotlib, pip install -e '.[sweeps]'", highlight=False)
+        screen().print("No picture: that needs matplotlib, pip install -e '.[sweeps]'", highlight=False)
     files["sweep.md"] = as_markdown(ranking, "sweep.png" if "sweep.png" in files else None).encode()
     for name, content in files.items():
         part = sweep / f"{name}.part"
