@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from lit_video.errors import DataError
 from lit_video.faults import Fault
 from lit_video.index import VideoIndex
 from lit_video.index.labels import Labels, check_labels
+from lit_video.lightning_batches import LightningBatches
 from lit_video.loader import MakeDecoder, VideoLoader
 from lit_video.resume import Place
 from lit_video.samplers.base import Sampler
@@ -112,7 +114,7 @@ class VideoDataModule(LightningDataModule):
         self._counts, self._ledger = Counts(), list[Fault]()
         self.loader: VideoLoader | None = None
         self._state: dict[str, int | str] | None = None
-        self._resumed = Place(0, 0), 0
+        self._batches: LightningBatches | None = None
         self._positions: np.ndarray | None = None  # of the batch that is on its way to the device
         self._beside: BesideDecoders | None = None
 
@@ -123,43 +125,55 @@ class VideoDataModule(LightningDataModule):
         self._scan()
 
     def setup(self, stage: str | None = None) -> None:
-        """Map the index."""
-        self._scan()
+        """Map the index.
 
-    def train_dataloader(self) -> _Batches:
-        """Return what Lightning iterates: the loader, without what Lightning would do with its state."""
+        Raises:
+            DataError: The ranks do not see the same videos.
+        """
+        self._scan()
+        self._check_same_on_all_ranks()
+
+    def train_dataloader(self) -> LightningBatches:
+        """Return what Lightning iterates: the loader's batches, from the place on that comes next."""
+        assert self.trainer is not None
+        before, self._batches = self._batches, None
         self.close()
         self.loader = self.make_loader()
         if not len(self.loader):
             raise DataError(
-                f"An epoch of {self.index.num_frames if self.index else 0} frames has no batch of {self.batch_size}"
+                f"An epoch of {self.loader.index.num_frames} frames has no batch of {self.batch_size}"
                 " for each rank.\nLower data.batch_size, or keep the short one: data.drop_last=false"
             )
         # Lightning may ask for a loader anew in every epoch.
         self.loader.counts, self.loader.ledger = self._counts, self._ledger
-        place = Place(self.trainer.current_epoch if self.trainer else 0, 0)
         if self._state:
-            place = self.loader.check_state(self._state)
-            self._state = None
-        self.loader.go_to(place)
-        self._resumed = place, self._batches_processed() if place.position else 0
+            self.loader.check_state(self._state)  # here already, before anything is trained
+        goes_on = before is not None and before.trainer is self.trainer
+        begin = before.place if goes_on and before is not None else Place(self.trainer.current_epoch, 0)
+        self._batches = LightningBatches(self.loader, self.trainer, begin, self._resume)
         if self.loader.decodes_beside_the_model:
             self._beside = BesideDecoders(self.loader.device)
-        return _Batches(self.loader)
+        return self._batches
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Note the positions while they are in main memory: to bring them back would make the training thread wait."""
-        self._positions = batch["position"].cpu().numpy()
+        if self._is_ours(batch):
+            self._positions = batch["position"].cpu().numpy()
         return batch
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Transform a batch, on the device that it now is on."""
-        if self.transform is not None:
-            epoch = self.trainer.current_epoch if self.trainer else 0
+        if self.transform is not None and self._is_ours(batch):
             positions, self._positions = self._positions, None
             positions = batch["position"].cpu().numpy() if positions is None else positions
+            epoch = self._batches.epoch if self._batches is not None else 0
             batch["image"] = self.transform(batch["image"], Draws(self.seed, epoch, positions))
         return batch
+
+    @staticmethod
+    def _is_ours(batch: object) -> bool:
+        """Tell a batch of the loader's from one that another dataloader, of a subclass, gives for validation."""
+        return isinstance(batch, dict) and "position" in batch and "image" in batch
 
     def teardown(self, stage: str) -> None:
         """End threads and close files."""
@@ -173,35 +187,19 @@ class VideoDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place after the last batch that was processed, for Lightning's checkpoint."""
-        if self.loader is None or self.trainer is None:
+        if self.loader is None or self._batches is None or self._state:
             return dict(self._state or {})
-        return self.loader.state_at(*self._processed())
+        return self.loader.state_at(*self._batches.place)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Have the next training begin where `state_dict` was taken."""
         self._state = dict(state_dict) or None
 
-    def _processed(self) -> Place:
-        """Return the place after the last batch that the model has seen.
-
-        The loader has handed out one more when a checkpoint is saved within a step, and Lightning's count of batches
-        that were handed out would lose that one. `batch_progress` is not public; a contract test guards it.
-        """
+    def _resume(self) -> Place | None:
+        """Return the place that a checkpoint names, once; None where none was read."""
+        state, self._state = self._state, None
         assert self.loader is not None
-        assert self.trainer is not None
-        epoch, processed = self.trainer.current_epoch, self._batches_processed()
-        if processed >= self.trainer.num_training_batches:
-            return Place(epoch + 1, 0)
-        begin, before = self._resumed
-        position = begin.position if epoch == begin.epoch else 0
-        skipped = before if epoch == begin.epoch else 0
-        return Place(epoch, position + (processed - skipped) * self.loader.batch_size * self.loader.world_size)
-
-    def _batches_processed(self) -> int:
-        if not self.trainer:
-            return 0
-        current = self.trainer.fit_loop.epoch_loop.batch_progress.current
-        return current.processed  # pyright: ignore[reportAttributeAccessIssue]
+        return self.loader.check_state(state) if state else None
 
     # The parts, for use by hand.
 
@@ -242,17 +240,18 @@ class VideoDataModule(LightningDataModule):
     def _scan(self) -> None:
         if self.index is None:
             root = demo_clip() if self.root is None else self.root
-            self.index = VideoIndex.scan(root, self.index_dir, self.progress).with_labels(self.labels)
+            index = VideoIndex.scan(root, self.index_dir, self.progress)
+            self.index = index.with_labels(self.labels)
 
-
-class _Batches:
-    """What Lightning sees of a loader, whose state it would keep itself, of rank 0 only, and lose at times."""
-
-    def __init__(self, loader: VideoLoader) -> None:
-        self._loader = loader
-
-    def __len__(self) -> int:
-        return len(self._loader)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return iter(self._loader)
+    def _check_same_on_all_ranks(self) -> None:
+        """Refuse to train on a file that arrived between the scans of two ranks."""
+        if self.index is None or not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return
+        digests: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(digests, self.index.digest())
+        if len(set(digests)) > 1:
+            raise DataError(
+                f"The ranks do not see the same videos: rank {torch.distributed.get_rank()} has"
+                f" {self.index.num_videos} with {self.index.num_frames} frames.\n"
+                "Start again when no more files arrive; on several machines, look whether each has them all"
+            )

@@ -193,6 +193,15 @@ class VideoLoader:
 
     # Where one is.
 
+    @property
+    def place(self) -> Place:
+        """The place after the last batch that was handed out."""
+        return self._place
+
+    def batches_from(self, place: Place) -> int:
+        """Return the number of batches from a place to the end of its epoch."""
+        return len(self._order(place).batch_sizes)
+
     def state_dict(self) -> dict[str, int | str]:
         """Return what resuming needs: the place after the last batch that was handed out."""
         return self.state_at(self._place.epoch, self._place.position)
@@ -225,8 +234,12 @@ class VideoLoader:
         return check_place(state, self.seed, self.index, self.sampler)
 
     def go_to(self, place: Place) -> None:
-        """Have the next iterator begin at `place`."""
+        """Have the next iterator begin at `place`, or with the next epoch where what is left makes no batch."""
         self._stop()
+        order = self._order(place)
+        if place.position and not order.batch_sizes:
+            self._note_left_out(order, place.epoch)
+            place = Place(place.epoch + 1, 0)
         self._place, self._under_way = place, False
 
     # How it is done.
@@ -329,16 +342,16 @@ class VideoLoader:
         done = self._place.position + delivery.num_positions * self.world_size
         self._place, self._under_way = Place(self._place.epoch, done), True
         if not run.batches_left:
-            self._note_left_out(run.order)
+            self._note_left_out(run.order, self._place.epoch)
             self._place, self._under_way = Place(self._place.epoch + 1, 0), False
 
-    def _note_left_out(self, order: RankOrder) -> None:
+    def _note_left_out(self, order: RankOrder, epoch: int) -> None:
         """Note, on one rank, what no rank delivered because it could not be dealt out evenly."""
         if self.rank == 0 and not self.drop_last:
             for position in order.left_out.tolist():
                 video_ids, frames = self.index.locate(order.order[position : position + 1])
                 path, reason = self.index.path(int(video_ids[0])), "the last batch could not be dealt out evenly"
-                self.ledger.append(Fault(path, int(frames[0]), self._place.epoch, reason))
+                self.ledger.append(Fault(path, int(frames[0]), epoch, reason))
                 self.counts.skipped_frames += 1
 
 

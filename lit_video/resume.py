@@ -43,6 +43,7 @@ def check_place(state: Mapping[str, int | str], seed: int, index: VideoIndex, sa
     place = Place(int(state["epoch"]), int(state["position"]))
     if place.position == 0:
         return place
+    length = len(sampler.order(place.epoch))
     _refuse_if(state["seed"] != seed, f"with seed {state['seed']}, and this run has seed {seed}", place)
     _refuse_if(
         state["num_frames"] != index.num_frames,
@@ -54,6 +55,7 @@ def check_place(state: Mapping[str, int | str], seed: int, index: VideoIndex, sa
         "with other videos, another sampler or other arguments of it: the order of frames is not the same",
         place,
     )
+    _refuse_if(not 0 <= place.position < length, f"which is none of the {length} that there are", place)
     return place
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from lit_video.errors import ResumeError
 from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
+from lit_video.transforms import ExerciseTransform
 from tests.test_datamodule import QUIET
 
 pytestmark = [
@@ -74,9 +76,6 @@ class Validated(VideoDataModule):
 
     def val_dataloader(self):
         return torch.utils.data.DataLoader([{"image": torch.zeros(3, 4, 4)}] * 2)
-
-    def on_after_batch_transfer(self, batch, dataloader_idx):
-        return super().on_after_batch_transfer(batch, dataloader_idx) if "position" in batch else batch
 
 
 def module_of(videos, cls=VideoDataModule, **arguments):
@@ -261,11 +260,141 @@ def test_another_batch_size_interrupted_again(videos, whole, tmp_path):
     first = Ids(saver(tmp_path / "a.ckpt"), (0, 2))
     with pytest.raises(Interrupt):
         fit(module_of(videos), first)
-    second = Ids(saver(tmp_path / "b.ckpt"), (0, 4))
+    second = Ids(saver(tmp_path / "b.ckpt"), (0, 8))  # of 11, of which Lightning counts 6 as processed
     with pytest.raises(Interrupt):
         fit(module_of(videos, batch_size=9), second, ckpt_path=tmp_path / "a.ckpt", max_epochs=1)
     state = torch.load(tmp_path / "b.ckpt", weights_only=False)["VideoDataModule"]
     assert state["position"] == 48 + 9 * len(second.seen)
+
+
+@pytest.mark.parametrize("batch_size", [9, 24, 32])
+def test_another_batch_size_goes_on_for_epochs(videos, tmp_path, batch_size):
+    """Lightning's epochs and ours stay in step: each validation is held, and each checkpoint is of the right place."""
+    with pytest.raises(Interrupt):
+        fit(module_of(videos, Validated), Ids(saver(tmp_path / "a.ckpt"), (0, 2)))
+    validated = []
+
+    class Model(Small):
+        def validation_step(self, batch, batch_idx):
+            validated.append(self.trainer.current_epoch)
+
+    checkpoint = ModelCheckpoint(tmp_path, save_top_k=-1, filename="{epoch}", save_on_train_epoch_end=True)
+    module = module_of(videos, Validated, batch_size=batch_size)
+    options = {"enable_checkpointing": True, "model": Model(), "limit_val_batches": 1}
+    rest = fit(module, checkpoint, ckpt_path=tmp_path / "a.ckpt", **options)
+    wanted = [(0, list(range(48, 93))), (1, list(range(93))), (2, list(range(93)))]
+    assert [(epoch, positions_of(rest, epoch)) for epoch in range(3)] == wanted
+    assert validated == [0, 1, 2]
+    again = fit(module_of(videos, Validated, batch_size=batch_size), ckpt_path=tmp_path / "epoch=1.ckpt")
+    assert positions_of(again, 2) == list(range(93))
+    assert len(again) == -(-93 // batch_size)
+
+
+def positions_of(rows, epoch):
+    return [p for e, *numbers in rows if e == epoch for p in numbers[: len(numbers) // 2]]
+
+
+def test_a_rest_that_makes_no_batch_ends_its_epoch(videos, whole, tmp_path):
+    ids = Ids(saver(tmp_path / "a.ckpt"), (0, 4))
+    with pytest.raises(Interrupt):
+        fit(module_of(videos), ids)
+    rest = fit(module_of(videos, drop_last=True), ckpt_path=tmp_path / "a.ckpt")
+    assert rest == [row for row in whole if row[0] > 0 and len(row) == 33]
+
+
+@pytest.mark.parametrize("reload", [0, 1])
+def test_twice_with_a_scheduler_that_asks_for_the_number_of_steps(videos, whole, tmp_path, reload):
+    """The loader is built before Lightning has read how far it was, and twice if it is reloaded every epoch."""
+    seen, path = [], None
+    for number, at in enumerate([(1, 1), (1, 3), (2, 0)]):
+        ids = Ids(saver(tmp_path / f"{number}.ckpt"), at)
+        options = {"model": Small(scheduler=True), "reload_dataloaders_every_n_epochs": reload}
+        with pytest.raises(Interrupt):
+            fit(module_of(videos), ids, ckpt_path=path, **options)
+        seen, path = seen + ids.seen, tmp_path / f"{number}.ckpt"
+    assert seen + fit(module_of(videos), ckpt_path=path, **options) == whole
+
+
+def test_a_checkpoint_saved_after_the_end(videos, whole, tmp_path):
+    module, ids = module_of(videos), Ids()
+    trainer = Trainer(**QUIET, max_epochs=2, callbacks=[ids])
+    trainer.fit(Small(), module)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    assert ids.seen + fit(module_of(videos), ckpt_path=tmp_path / "a.ckpt") == whole
+
+
+def test_stopped_in_the_middle_of_an_epoch(videos, whole, tmp_path):
+    """As `max_time` and EarlyStopping do. Lightning holds the epoch for done, and frames go on all the same."""
+
+    def stop(trainer):
+        trainer.should_stop = True
+
+    checkpoint = ModelCheckpoint(tmp_path, filename="a", save_on_train_epoch_end=True)
+    first = fit(module_of(videos), Ids(stop, (1, 2)), checkpoint, enable_checkpointing=True)
+    second = Ids(saver(tmp_path / "b.ckpt"), (2, 4))
+    with pytest.raises(Interrupt):
+        fit(module_of(videos), second, ckpt_path=tmp_path / "a.ckpt", max_epochs=5)
+    third = fit(module_of(videos), ckpt_path=tmp_path / "b.ckpt", max_epochs=5)
+    frames = [row[1:] for row in first + second.seen + third]
+    assert frames[: len(whole)] == [row[1:] for row in whole]
+
+
+def test_a_resumed_batch_is_augmented_as_if_nothing_had_happened(videos, tmp_path):
+    """The draws belong to the loader's epoch, whatever Lightning counts."""
+
+    class Pixels(Ids):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+            self.seen[-1] = [*self.seen[-1][1:], *batch["image"].sum(dim=(1, 2, 3)).tolist()]
+
+    def stop(trainer):
+        trainer.should_stop = True
+
+    arguments = {"transform": ExerciseTransform(size=32)}
+    whole = fit(module_of(videos, **arguments), Pixels())
+    checkpoint = ModelCheckpoint(tmp_path, filename="a", save_on_train_epoch_end=True)
+    first = fit(module_of(videos, **arguments), Pixels(stop, (0, 2)), checkpoint, enable_checkpointing=True)
+    rest = fit(module_of(videos, **arguments), Pixels(), ckpt_path=tmp_path / "a.ckpt", max_epochs=4)
+    assert first + rest == whole
+
+
+class EpochEnd(Callback):
+    """Saves at the end of an epoch, and stops there."""
+
+    def __init__(self, path, epoch):
+        self.path, self.epoch = path, epoch
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if trainer.current_epoch == self.epoch:
+            saver(self.path)(trainer)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_chains_of_interruptions(videos, whole, tmp_path, seed):
+    """Three of any kind, wherever: a checkpoint after a batch, at an epoch's end, or on an exception in a step."""
+    draw, path, seen = random.Random(seed), None, []
+    for leg in range(3):
+        epoch, batch = divmod(draw.randrange(len(seen), min(len(whole), len(seen) + 7)), BATCHES)
+        kind, folder = draw.choice(["batch", "epoch", "exception"]), tmp_path / str(leg)
+        wanted = folder / ("on_exception.ckpt" if kind == "exception" else "a.ckpt")
+
+        class Fails(Small):
+            def training_step(self, batch, batch_idx, at=(epoch, batch), fails=kind == "exception"):
+                if fails and (self.trainer.current_epoch, batch_idx) == at:
+                    raise Interrupt
+                return super().training_step(batch, batch_idx)
+
+        callbacks = [Ids(saver(wanted) if kind == "batch" else None, (epoch, batch))]
+        callbacks += [EpochEnd(wanted, epoch)] if kind == "epoch" else []
+        callbacks += [OnExceptionCheckpoint(folder)] if kind == "exception" else []
+        options = {"enable_checkpointing": kind == "exception", "model": Fails()}
+        with pytest.raises(Interrupt):
+            fit(module_of(videos), *callbacks, ckpt_path=path, **options)
+        seen, path = seen + callbacks[0].seen, wanted
+        if len(seen) == len(whole):
+            break
+    rest = fit(module_of(videos), ckpt_path=path)
+    assert [row[1:] for row in seen + rest] == [row[1:] for row in whole]
 
 
 class TestRefusals:
@@ -286,6 +415,14 @@ class TestRefusals:
     def test_another_seed_or_sampler(self, videos, checkpoint, other, told):
         with pytest.raises(ResumeError, match=told):
             fit(module_of(videos, **other), ckpt_path=checkpoint)
+
+    def test_a_position_that_is_none(self, videos, checkpoint):
+        module = module_of(videos)
+        module.setup()
+        loader = module.make_loader()
+        for position in (93, 96, -16):
+            with pytest.raises(ResumeError, match=f"position {position} of epoch 0 which is none of the 93"):
+                loader.load_state_dict(loader.state_at(0, 16) | {"position": position})
 
     def test_other_data(self, videos, checkpoint):
         with pytest.raises(ResumeError, match="on 93 frames, and the videos now have 50"):
@@ -308,14 +445,15 @@ def test_a_checkpoint_holds_primitives_only(videos, tmp_path):
 
 
 def test_lightning_still_counts_processed_batches(videos):
-    """A contract with what is not public: `batch_progress.current.processed` is the batches whose step is done."""
+    """A contract with what is not public: batches whose step is done, in all epochs, and those of this epoch so far."""
     counts = []
 
     def look(trainer):
-        counts.append(trainer.fit_loop.epoch_loop.batch_progress.current.processed)
+        progress, fetcher = trainer.fit_loop.epoch_loop.batch_progress, trainer.fit_loop._data_fetcher
+        counts.extend([progress.total.processed, progress.current.ready, progress.current.processed, fetcher.fetched])
 
-    fit(module_of(videos), Ids(look, (0, 2)), max_epochs=1)
-    assert counts == [3]
+    fit(module_of(videos), Ids(look, (1, 2)), max_epochs=2)
+    assert counts == [BATCHES + 3, 3, 3, 3]
 
 
 def test_lightning_sees_no_state_of_the_loader(videos):
@@ -334,6 +472,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lit_video.datamodule import VideoDataModule
 from tests.test_resume import Small
+from lit_video.transforms import ExerciseTransform
 from tests.test_datamodule import QUIET
 
 class Log(Callback):
