@@ -101,6 +101,8 @@ class Assembly:
             while not all(position in self._slot_of for position in positions):
                 if not self._collect():
                     return
+            if not self._fill_if_empty(positions):
+                return
             yield self._take(positions)
 
     def _admit(self) -> None:
@@ -148,11 +150,25 @@ class Assembly:
         self._faults.expect(self._num_submitted, redraw)
         self._hand_out(Job(self._num_submitted, read, [slot]))
 
+    def _fill_if_empty(self, positions: range) -> bool:
+        """Have one frame drawn for a batch of which none could be had; tell whether there is one."""
+        if any(self._slot_of[position] is not None for position in positions):
+            return True
+        read, redraw = self._faults.last_resort(positions)
+        (slot,) = self._pool.reserve(1)  # those of the batch are free again
+        self._uses[slot] = 1
+        del self._slot_of[positions[0]]
+        self._faults.expect(self._num_submitted, redraw)
+        self._hand_out(Job(self._num_submitted, read, [slot]))
+        while positions[0] not in self._slot_of:
+            if not self._collect():
+                return False
+        return True
+
     def _take(self, positions: range) -> Piece:
         slot_of = {position: self._slot_of.pop(position) for position in positions}
         kept = {position: slot for position, slot in slot_of.items() if slot is not None}
-        if not kept:
-            raise self._faults.nothing_left()
+        self._faults.forget(positions)
         stand_ins = {position: self._stand_ins.pop(position) for position in kept if position in self._stand_ins}
         gathered = self._gather(self._pool.frames, torch.tensor(list(kept.values()), dtype=torch.int64))
         for slot in kept.values():

@@ -48,6 +48,10 @@ class WorkerError(LitVideoError):
     """A worker process died or could not be started."""
 
 
+class MachineError(LitVideoError):
+    """The system gives no more of what decoding needs: file handles or memory."""
+
+
 class DeviceError(LitVideoError):
     """A GPU, a driver or a library that a decoder needs is not there."""
 

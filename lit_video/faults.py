@@ -25,6 +25,7 @@ class Fault(NamedTuple):
         frame_index: Its place there.
         epoch: In which it should have come.
         reason: Why it did not.
+        positions: That it should have filled.
         replaced_by: Path and frame index of the frame that came in its place, or None.
     """
 
@@ -33,15 +34,24 @@ class Fault(NamedTuple):
     epoch: int
     reason: str
     replaced_by: tuple[str, int] | None = None
+    positions: int = 1
 
 
 @dataclass(frozen=True)
 class Redraw:
-    """A frame that stands in for another: the frame id that failed first, why, and how often was drawn since."""
+    """A frame that stands in for another.
+
+    Attributes:
+        original: Frame id of the one that failed first.
+        reason: Why it did.
+        attempt: How often was drawn since.
+        is_noted: The ledger has it already.
+    """
 
     original: int
     reason: str
-    attempt: int
+    attempt: int = 0
+    is_noted: bool = False
 
 
 class Faults:
@@ -64,13 +74,8 @@ class Faults:
     def __init__(self, policy: str, index: VideoIndex, seed: int, epoch: int) -> None:
         self._policy, self._index, self._seed, self._epoch = policy, index, seed, epoch
         self._redraws: dict[int, Redraw] = {}  # by number of the job that decodes a replacement
+        self._left_out: dict[int, Redraw] = {}  # by position
         self.ledger: list[Fault] = []
-        self._last: DecodeError | None = None
-
-    def nothing_left(self) -> DecodeError:
-        """Return what to raise where not one frame of a batch could be decoded: that is no longer a little damage."""
-        assert self._last is not None
-        return self._last
 
     def missing(self, job: Job, error: BaseException | None) -> list[int]:
         """Return the frame indices of a job that did not come.
@@ -82,7 +87,6 @@ class Faults:
             return []
         if self._policy == "raise" or not isinstance(error, DecodeError):
             raise error
-        self._last = error
         return [frame for frame in job.read.frame_indices if frame in error.missing]
 
     def stand_in(self, job: Job, frame_index: int, error: DecodeError) -> tuple[GopRead, Redraw] | None:
@@ -92,15 +96,28 @@ class Faults:
             DecodeError: Too many replacements failed as well.
         """
         frame_id = int(self._index.offset[job.read.video_id]) + frame_index
-        before = self._redraws.pop(job.number, None) or Redraw(frame_id, error.cause, 0)
-        if self._policy == "skip":
-            self._note(before, None)
+        before = self._redraws.pop(job.number, None) or Redraw(frame_id, error.cause)
+        positions = job.read.positions[job.read.frame_indices.index(frame_index)]
+        if self._policy == "skip" and not before.is_noted:
+            self._note(before, None, len(positions))
+            self._left_out.update(dict.fromkeys(positions, replace(before, is_noted=True)))
             return None
         if before.attempt == MOST_REDRAWS:
             raise error
+        return self._draw(before, positions)
+
+    def last_resort(self, positions: range) -> tuple[GopRead, Redraw]:
+        """Return what to decode for the first of the positions of a batch that would be empty: no model takes that."""
+        return self._draw(self._left_out[positions[0]], (positions[0],))
+
+    def forget(self, positions: range) -> None:
+        """Forget what was left out at positions whose batch is done."""
+        for position in positions:
+            self._left_out.pop(position, None)
+
+    def _draw(self, before: Redraw, positions: tuple[int, ...]) -> tuple[GopRead, Redraw]:
         draw = rng(self._seed, "redraw", self._epoch, before.original, before.attempt)
         frame = int(draw.integers(self._index.num_frames))
-        positions = job.read.positions[job.read.frame_indices.index(frame_index)]
         return self._read_of(frame, positions), replace(before, attempt=before.attempt + 1)
 
     def expect(self, number: int, redraw: Redraw) -> None:
@@ -113,14 +130,15 @@ class Faults:
         if redraw is None:
             return None
         frame_id = int(self._index.offset[job.read.video_id]) + job.read.frame_indices[0]
-        self._note(redraw, frame_id)
+        if not redraw.is_noted:
+            self._note(redraw, frame_id, len(job.read.positions[0]))
         return frame_id
 
-    def _note(self, redraw: Redraw, replaced_by: int | None) -> None:
+    def _note(self, redraw: Redraw, replaced_by: int | None, positions: int) -> None:
         (path, frame_index), instead = self._place(redraw.original), None
         if replaced_by is not None:
             instead = self._place(replaced_by)
-        self.ledger.append(Fault(path, frame_index, self._epoch, redraw.reason, instead))
+        self.ledger.append(Fault(path, frame_index, self._epoch, redraw.reason, instead, positions))
 
     def _place(self, frame_id: int) -> tuple[str, int]:
         video_id = int(self._index.offset.searchsorted(frame_id, side="right")) - 1

@@ -333,7 +333,7 @@ class VideoLoader:
         counts, costs, faults = self.counts, run.new_costs(), run.new_faults()
         counts.images += len(delivery.batch["image"])
         counts.batches += 1
-        counts.skipped_frames += len(faults)
+        counts.skipped_frames += sum(fault.positions for fault in faults)
         self.ledger += faults
         counts.reads += costs.reads
         counts.delivered_frames += costs.delivered_frames

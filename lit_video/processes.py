@@ -165,6 +165,8 @@ class ProcessWorkers:
 
     def stop(self, timeout_seconds: float) -> bool:
         """Tell whether all jobs that were given out have ended within the time."""
+        if not self._processes.connections:
+            return True  # they were closed, and nobody writes any more
         deadline = time.monotonic() + timeout_seconds
         while any(self._in_hand):
             busy = [c for c, count in zip(self._processes.connections, self._in_hand, strict=True) if count]
@@ -249,30 +251,34 @@ def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):  # which reach all processes of a job; the parent decides
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
-    parents_parent = os.getppid()
+    jobs = _jobs(connection, os.getppid())
     try:
         if slots.is_cuda:
             torch.cuda.set_device(slots.device)  # a new process is on cuda:0, whatever its parent is on
         decoders = [make_decoder(index, size) for _ in range(threads)]
     except Exception as error:
         connection.send(_picklable(Done(NOT_STARTED, error)))
+        deque(jobs, maxlen=0)  # to end now would look like an accident
         return
     workers = ThreadWorkers(decoders, slots)
     sender = threading.Thread(target=_send, args=(workers, connection), daemon=True)
     sender.start()
-    try:
-        while os.getppid() == parents_parent:
+    for job in jobs:
+        workers.submit(job)
+    workers.interrupt()
+    workers.stop(HEARTBEAT_SECONDS)
+
+
+def _jobs(connection: Connection, parent: int) -> Iterator[Job]:
+    """Yield jobs until there are no more, or no parent."""
+    with contextlib.suppress(EOFError, OSError):  # the parent is gone
+        while os.getppid() == parent:
             # A parent that was killed closes no pipe that a forked sister of this process also holds: hence the watch.
             if connection.poll(HEARTBEAT_SECONDS):
                 job = connection.recv()
                 if job is None:
-                    break
-                workers.submit(job)
-    except (EOFError, OSError):
-        pass  # the parent is gone
-    finally:
-        workers.interrupt()
-        workers.stop(HEARTBEAT_SECONDS)
+                    return
+                yield job
 
 
 def _send(workers: ThreadWorkers, connection: Connection) -> None:

@@ -1,13 +1,16 @@
 """Damaged data: the policy is kept, batches stay right, and the ledger tells."""
 
+import errno
 import itertools
+from functools import partial
 
 import av
 import numpy as np
 import pytest
 
+from lit_video.decoders import reader
 from lit_video.decoders.pyav import PyAVDecoder
-from lit_video.errors import DecodeError
+from lit_video.errors import DecodeError, MachineError
 from lit_video.faults import MOST_REDRAWS
 from lit_video.index import VideoIndex
 from lit_video.samplers.uniform import UniformSampler
@@ -175,6 +178,32 @@ def test_a_batch_of_which_nothing_is_left_raises_under_skip():
         list(loader_of(INDEX, decoder=Gone, on_error="skip"))
 
 
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_batch_of_which_nothing_is_left_shows_another_frame(batch_size):
+    """One damaged frame alone in its batch does not end a run."""
+    loader = loader_of(INDEX, decoder=Damaged, on_error="skip", batch_size=batch_size)
+    batches, order = list(loader), UniformSampler(INDEX, 0).order(0).tolist()
+    assert len(batches) == -(-127 // batch_size)
+    shown = [batch for batch in batches if is_bad(order[int(batch["position"][0])])]
+    for batch in shown:
+        assert not any(is_bad(frame) for frame in ids([batch], INDEX))
+    assert shown
+    for batch in batches:
+        assert said(batch) == (batch["video_id"].tolist(), batch["frame_index"].tolist())
+    assert loader.counts.skipped_frames == len(BAD)
+    assert all(fault.replaced_by is None for fault in loader.ledger)
+
+
+@pytest.mark.parametrize("lookahead", [1, 20, 3000])
+def test_each_position_is_counted(lookahead):
+    """A frame that comes five times and cannot be had is five frames that did not come."""
+    sampler = partial(UniformSampler, replacement=True, num_samples=400)
+    loader = loader_of(INDEX, sampler=sampler, decoder=Damaged, on_error="skip", lookahead=lookahead)
+    images = sum(len(batch["image"]) for batch in loader)
+    assert loader.counts.skipped_frames == sum(fault.positions for fault in loader.ledger) == 400 - images
+    assert images == sum(not is_bad(frame) for frame in loader.sampler.order(0)[0:400].tolist())
+
+
 def test_an_error_that_is_not_the_datas_is_raised_under_every_policy():
     class Bug(SlowDecoder):
         def decode(self, read, out):
@@ -221,6 +250,54 @@ class TestRealFiles:
         gone = [fault for fault in loader.ledger if fault.epoch == 1 and fault.path.endswith("1.mp4")]
         assert len(gone) == 40
         assert {fault.reason for fault in gone} == {"No such file or directory"}
+
+    @pytest.mark.parametrize("name", ["a.avi", "a.ts", "a.mkv"])
+    @pytest.mark.parametrize("way", ["by rename", "in place"])
+    def test_a_file_replaced_during_the_run_is_never_read_as_if_it_were_the_old_one(self, tmp_path, name, way):
+        write_stamped(tmp_path / name, 60, 1, gop=10)
+        index = VideoIndex.scan(tmp_path / name, tmp_path / "index", progress=False)
+        (tmp_path / "other").mkdir()
+        write_stamped(tmp_path / "other" / name, 60, 2, gop=12)
+        loader = loader_of(index, decoder=PyAVDecoder, lookahead=1, batch_size=4, threads=1)
+        batches = iter(loader)
+        next(batches)
+        if way == "by rename":
+            (tmp_path / "other" / name).replace(tmp_path / name)
+        else:
+            (tmp_path / name).write_bytes((tmp_path / "other" / name).read_bytes())
+        seen = []
+        with pytest.raises(DecodeError, match="the file changed after it was indexed"):
+            seen.extend(read_stamp(image)[0] for batch in batches for image in batch["image"])
+        assert set(seen) <= {1}
+
+    @pytest.mark.parametrize("policy", ["raise", "skip", "redraw"])
+    def test_what_the_machine_lacks_is_no_damage(self, damaged_folder, tmp_path, monkeypatch, policy):
+        def refuse(*_, **__):
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        index = VideoIndex.scan(damaged_folder, tmp_path / "index", progress=False)
+        monkeypatch.setattr(reader, "open_video", refuse)
+        with pytest.raises(MachineError, match=r"mp4: too many open files.\nLower data.decoder.max_open"):
+            list(loader_of(index, decoder=PyAVDecoder, on_error=policy))
+
+    @pytest.mark.parametrize("b_frames", [0, 2])
+    def test_which_frames_are_damaged_does_not_depend_on_what_else_is_wanted(self, tmp_path, b_frames):
+        """Every tenth packet is spoilt; each frame, alone or with others, can be had in all cases or in none."""
+        path = write_stamped(tmp_path / "a.mp4", 60, 0, gop=12, b_frames=b_frames)
+        with av.open(str(path)) as container:
+            spoilt = [packet for packet in container.demux(video=0) if packet.size][7::10]
+        data = bytearray(path.read_bytes())
+        for packet in spoilt:
+            data[packet.pos : packet.pos + packet.size] = bytes(packet.size)
+        path.write_bytes(data)
+        index, missing = VideoIndex.scan(path, tmp_path / "index", progress=False), []
+        for lookahead in (1, 7, 60):
+            loader = loader_of(index, decoder=PyAVDecoder, on_error="skip", lookahead=lookahead)
+            for batch in loader:
+                assert [read_stamp(image)[1] for image in batch["image"]] == batch["frame_index"].tolist()
+            missing.append(sorted({fault.frame_index for fault in loader.ledger}))
+            loader.close()
+        assert missing[0] == missing[1] == missing[2] != []
 
     def test_the_ledger_is_in_the_report_and_printed(self, damaged_folder, tmp_path):
         done = train(tmp_path / "run", f"data.root={damaged_folder}", "data.on_error=redraw")

@@ -49,7 +49,7 @@ class Packets:
 
     def __init__(self, monkeypatch):
         self.fed, self.seeks, self.skipped = [], 0, 0
-        decode, seek = reader.OpenVideo._decode, reader.seek
+        decode, seek = reader.OpenVideo._try_to_decode, reader.seek
 
         def spy_decode(video, packet):
             if packet is not None and packet.size:
@@ -61,7 +61,7 @@ class Packets:
             self.seeks += 1
             return seek(*args)
 
-        monkeypatch.setattr(reader.OpenVideo, "_decode", spy_decode)
+        monkeypatch.setattr(reader.OpenVideo, "_try_to_decode", spy_decode)
         monkeypatch.setattr(reader, "seek", spy_seek)
 
 
@@ -198,7 +198,7 @@ class TestFiles:
         for packet in spoilt:
             data[packet.pos : packet.pos + packet.size] = bytes(packet.size)
         path.write_bytes(data)
-        monkeypatch.setattr(reader.OpenVideo, "_check_unchanged", lambda self: None)
+        monkeypatch.setattr(reader.OpenVideo, "check_unchanged", lambda self: None)
         decoder = PyAVDecoder(index, (96, 96))
         with pytest.raises(DecodeError, match=r"could not decode frames \[21, 25\] of 40") as caught:
             decode(decoder, read_of(index, 0, (21, 25)), (96, 96))

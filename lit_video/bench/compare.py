@@ -42,9 +42,7 @@ def compare(chosen: argparse.Namespace) -> list[dict[str, Any]]:
     """Return one row a run: rounds outermost, so that a machine that slows down slows all contenders down."""
     files = [str(file) for file in find_files(chosen.root)]
     if chosen.videos and max(chosen.videos) > len(files):
-        raise DataError(
-            f"{chosen.root} has {len(files)} files, and --videos asks for {max(chosen.videos)}.\nAsk for fewer"
-        )
+        raise DataError(f"{chosen.root}: {len(files)} files, fewer than --videos asks for.\nAsk for fewer")
     tasks = [
         (number, contender, videos)
         for number in range(chosen.rounds)

@@ -7,10 +7,11 @@ end from the beginning of the file, before it is given up.
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain
 from typing import Protocol
 
@@ -20,10 +21,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from lit_video.container import UNREADABLE, Seek, only_stream, open_video, reason_of, seek
-from lit_video.errors import DecodeError
+from lit_video.errors import DecodeError, MachineError
 from lit_video.index import VideoIndex
 from lit_video.index.truth import Start
 from lit_video.planner import GopRead
+
+# Not the file's fault, and no reason to leave its frames out: too many open files, too little memory.
+OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class Codec(Protocol):
@@ -102,6 +106,11 @@ class OpenVideos:
             cause = video.cause
         except UNREADABLE as error:
             self._forget(read.video_id)
+            if getattr(error, "errno", None) in OF_THE_MACHINE:
+                raise MachineError(
+                    f"{self._index.path(read.video_id)}: {reason_of(error).lower()}.\n"
+                    "Lower data.decoder.max_open or data.threads, or raise the limit: ulimit -n, ulimit -v"
+                ) from error
             cause = reason_of(error)
         if missing:
             lengths = self._index.lengths
@@ -120,6 +129,7 @@ class OpenVideos:
             self._videos[video_id] = OpenVideo(self._index, video_id, self._skip_unwanted, self._open_codec)
         self._videos.move_to_end(video_id)
         video = self._videos[video_id]
+        video.check_unchanged()
         self.num_opened += video.count_opened()
         return video
 
@@ -139,7 +149,6 @@ class OpenVideo:
     def __init__(self, index: VideoIndex, video_id: int, skip_unwanted: bool, open_codec: OpenCodec) -> None:
         self._index, self._video_id, self._open_codec = index, video_id, open_codec
         self._path = index.path(video_id)
-        self._check_unchanged()
         self._pts = index.pts[slice(*index.offset[video_id : video_id + 2])]
         self._exact = index.made(video_id) == "exact"
         # Safe under this rule only: H.264, one thread, a pts for each packet that names one picture. HEVC, AV1 and
@@ -168,7 +177,12 @@ class OpenVideo:
 
     # Opening and seeking.
 
-    def _check_unchanged(self) -> None:
+    def check_unchanged(self) -> None:
+        """Refuse a file that was replaced or written to: what is open is of it, and what will be opened is not.
+
+        Raises:
+            OSError: It was, or is gone.
+        """
         stat, columns = os.stat(self._path), self._index.columns
         if (stat.st_size, stat.st_mtime_ns) != (
             int(columns.size_bytes[self._video_id]),
@@ -177,6 +191,7 @@ class OpenVideo:
             raise OSError(0, "the file changed after it was indexed; start again, and it is indexed anew")
 
     def _open(self) -> None:
+        self.check_unchanged()
         self._container = open_video(self._path)
         try:
             self._stream = only_stream(self._container, int(self._index.columns.stream[self._video_id]))
@@ -202,19 +217,32 @@ class OpenVideo:
         self._codec.flush()
 
     def _decode(self, packet: Packet | None) -> list[VideoFrame]:
+        return self._try_to_decode(packet)[0]
+
+    def _try_to_decode(self, packet: Packet | None) -> tuple[list[VideoFrame], bool]:
+        """Return the pictures that come out when `packet` goes in, and whether that failed."""
         try:
-            return self._codec.decode(packet)
+            return self._codec.decode(packet), False
         except UNREADABLE as error:
             self.cause = reason_of(error)
-            return []
+            return [], True
 
     # Pictures by their pts.
 
     def _by_pts(self, read: GopRead) -> Iterator[tuple[int, VideoFrame]]:
         wanted = {int(self._pts[frame]): frame for frame in read.frame_indices}
-        for packets in self._approaches(read):
-            yield from self._feed(packets, wanted)
-            if not wanted:
+        begin = int(self._pts[read.start])
+        while wanted:
+            for packets in self._approaches(read):
+                damaged = yield from self._feed(packets, wanted, begin)
+                if damaged in wanted and self._skips:
+                    # Once more without it: where nobody refers to it, it is skipped now, as in reads that never wanted
+                    # it. So whether a frame can be had does not depend on what else was asked for.
+                    del wanted[damaged]
+                    break
+                if not wanted:
+                    return
+            else:
                 return
 
     def _approaches(self, read: GopRead) -> Iterator[Iterable[Packet]]:
@@ -265,8 +293,14 @@ class OpenVideo:
         packets = self._container.demux(self._stream)
         yield from ((packet, packets) for packet in packets)
 
-    def _feed(self, packets: Iterable[Packet], wanted: dict[int, int]) -> Iterator[tuple[int, VideoFrame]]:
-        """Feed packets until all wanted ones are in, and yield what comes out; then drain what was held back."""
+    def _feed(
+        self, packets: Iterable[Packet], wanted: dict[int, int], begin: int
+    ) -> Generator[tuple[int, VideoFrame], None, int | None]:
+        """Feed packets until all wanted ones are in, and yield what comes out; then drain what was held back.
+
+        Stops at the first damage from the pts `begin` on, and returns the pts of the picture that is lost: what comes
+        after refers to it, and only looks like a picture.
+        """
         self._next_frame = None  # unknown until this went well
         owed, last = set(wanted), None
         for packet in packets:
@@ -274,16 +308,22 @@ class OpenVideo:
                 break
             if self._skips:
                 self._codec.skip(unless_referred_to=packet.pts not in wanted)
-            yield from _pick(self._decode(packet), wanted)
+            pictures, failed = self._try_to_decode(packet)
+            # What the decoder still holds when a packet fails came before it.
+            held = self._try_to_decode(None)[0] if failed else []
+            damaged = yield from _pick(chain(pictures, held), wanted, begin)
+            if failed or damaged is not None:
+                return packet.pts if damaged is None else damaged
             owed.discard(packet.pts)
             if packet.pts is not None:
                 last = packet.pts if last is None else max(last, packet.pts)
             if not owed:
                 break
         if wanted:
-            yield from _pick(self._decode(None), wanted)
-        elif last is not None:
+            return (yield from _pick(self._decode(None), wanted, begin))
+        if last is not None:
             self._next_frame = int(np.searchsorted(self._pts, last, side="right"))
+        return None
 
     # Pictures by counting.
 
@@ -336,8 +376,16 @@ class OpenVideo:
                 return
 
 
-def _pick(pictures: Iterable[VideoFrame], wanted: dict[int, int]) -> Iterator[tuple[int, VideoFrame]]:
+def _pick(
+    pictures: Iterable[VideoFrame], wanted: dict[int, int], begin: int
+) -> Generator[tuple[int, VideoFrame], None, int | None]:
+    """Yield the wanted ones of pictures, up to the first that the decoder could not decode; return its pts."""
     for picture in pictures:
-        frame_index = wanted.pop(picture.pts, None) if picture.pts is not None else None
+        if picture.pts is None or picture.pts < begin:
+            continue
+        if picture.is_corrupt:
+            return picture.pts
+        frame_index = wanted.pop(picture.pts, None)
         if frame_index is not None:
             yield frame_index, picture
+    return None

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import sys
+import tokenize
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ def load(folder: Path) -> VideoIndex:
         raise IndexStoreError(
             f"{folder}: no index here.\nMake one: python scripts/index.py FOLDER --index-dir {folder}"
         ) from error
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, LookupError, TypeError, SyntaxError, tokenize.TokenError) as error:
         raise IndexStoreError(
             f"{folder}: this index is damaged ({error}).\nRemove it, and it will be made anew: rm -r {folder}"
         ) from error
