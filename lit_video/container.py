@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,18 @@ def seek(container: InputContainer, stream: VideoStream, how: Seek, target: int)
         container.seek(target, stream=stream)
 
 
-def decode(stream: VideoStream, packet: Packet) -> list[VideoFrame]:
+def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet | None]:
+    """Yield a stream's packets, and None in the place of the rest of a file that is cut off or damaged.
+
+    In an undamaged file a packet of size 0 comes last. Both have a decoder give what it holds back.
+    """
+    try:
+        yield from container.demux(stream)
+    except UNREADABLE:
+        yield None
+
+
+def decode(stream: VideoStream, packet: Packet | None) -> list[VideoFrame]:
     """Return the pictures that come out when `packet` goes in; a damaged packet gives none and does not stop a file."""
     try:
         return stream.decode(packet)

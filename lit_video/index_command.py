@@ -49,7 +49,7 @@ def verify_all(index: VideoIndex) -> bool:
     found = [verify(index, v) for v in track(range(index.num_videos), "Verifying", transient=True)]
     table = Table(title="Random access against sequential decode", title_justify="left")
     for name in ("video", "codec", "size", "made", "frames", "GOPs", "result"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")  # of a long path the end is what matters
     for video_id, one in enumerate(found):
         columns = index.columns
         size = f"{columns.width[video_id]}x{columns.height[video_id]}"

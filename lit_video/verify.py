@@ -15,6 +15,8 @@ from lit_video.picture import checksum
 from lit_video.planner import GopRead
 from lit_video.rng import rng
 
+ALONE = 100  # frames that are read each alone, of longer videos
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -46,7 +48,7 @@ def verify(index: VideoIndex, video_id: int, skip_unwanted: bool = True, seed: i
     """Read every frame of a video in random order, GOP by GOP and alone, and compare with a sequential decode.
 
     Each GOP is read twice: a random half of its frames, and later the other half; so reads begin at keyframes, stop
-    early, go on, and skip.
+    early, go on, and skip. And some frames are read each alone, between these.
 
     Raises:
         OSError: The file cannot be opened any more.
@@ -77,4 +79,7 @@ def _reads(index: VideoIndex, video_id: int, length: int, seed: int) -> list[Gop
             if len(part):
                 wanted = tuple(part.tolist())
                 reads.append(GopRead(video_id, begin, wanted, tuple((place,) for place in range(len(wanted)))))
+    alone = np.sort(draw.permutation(length)[:ALONE])
+    starts_of_them = index.start_of(index.offset[video_id] + alone).tolist()
+    reads += [GopRead(video_id, start, (f,), ((0,),)) for start, f in zip(starts_of_them, alone.tolist(), strict=True)]
     return [reads[place] for place in draw.permutation(len(reads))]

@@ -26,7 +26,7 @@ CONTAINERS = {
     "libvpx-vp9": "webm mp4 mkv ivf",
     "mpeg1video": "mpg ts",
     "mpeg2video": "mpg ts vob mkv mp4 mxf m2v",
-    "mpeg4": "avi mp4 mkv mov 3gp m4v",
+    "mpeg4": "avi mp4 mkv mov 3gp m4v ts",
     "h263": "3gp avi",
     "flv": "flv",
     "msmpeg4": "avi",
@@ -153,6 +153,12 @@ def truncated(path: Path, share: float) -> None:
     path.write_bytes(data[: int(len(data) * share)])
 
 
+def cut(path: Path, codec: str) -> None:
+    """The end is missing, in the middle of a packet, which this container's reader takes for the end of everything."""
+    write_stamped(path, 60, 0, codec, 10, size=(144, 176))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
+
+
 def with_sound(path: Path) -> None:
     """Sound first, then video, interleaved."""
     with av.open(str(path), "w") as container:
@@ -222,6 +228,55 @@ def late_stream(path: Path) -> None:
 def no_timestamps(path: Path) -> None:
     """B-frames in AVI: packets without pts, and pictures whose pts are not in order."""
     write_stamped(path, 40, codec="mpeg4", gop=10, b_frames=3)
+
+
+def retimed(path: Path, codec: str, b_frames: int, pts_of: Callable[[int, int], int]) -> None:
+    """Another pts for each packet, by its place in the file and its pts in frames; packets are stored as they were."""
+    whole = path.with_name(f"whole-{path.name}")
+    write_stamped(whole, 50, 2, codec, 10, b_frames, 25)
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            ticks = int(Fraction(1, 25) / packet.time_base)
+            packet.stream = stream
+            packet.pts, packet.dts = ticks * pts_of(number, packet.pts // ticks), ticks * number
+            target.mux(packet)
+    whole.unlink()
+
+
+def palette(path: Path) -> None:
+    """Gray pixels in MOV, which are places in a palette that is sent once."""
+    write_stamped(path, 30, 1, "rawvideo", 10, pixel_format="gray")
+
+
+def hollow(path: Path) -> None:
+    """H.264 with a packet that has a delimiter in it and no picture."""
+    write_stamped(path, 40, 1, gop=10)
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][24]
+    data = bytearray(path.read_bytes())
+    # Its only unit, behind a length of four bytes, becomes one of another kind (9: access unit delimiter).
+    data[packet.pos + 4] = 9
+    path.write_bytes(data)
+
+
+def headers_change(path: Path) -> None:
+    """Two encodes in one stream of a file whose header has the first one's parameter sets only."""
+    with av.open(str(path), "w") as target:
+        stream, place = None, 0
+        for number, parameters in enumerate(("ref=1", "ref=3:8x8dct=0:cabac=0")):
+            part = path.with_name(f"part{number}-{path.name}.h264")
+            write_stamped(part, 20, number, gop=10, options={"x264-params": f"{parameters}:repeat-headers=1"})
+            with av.open(str(part)) as source:
+                if stream is None:
+                    stream = target.add_stream_from_template(source.streams.video[0])
+                for packet in source.demux(video=0):
+                    if packet.size:
+                        packet.stream, packet.time_base = stream, Fraction(1, 25)
+                        packet.pts = packet.dts = place
+                        place += 1
+                        target.mux(packet)
+            part.unlink()
 
 
 JUMPS = [*range(20), *range(1000, 1020), *range(50000, 50020)]
@@ -340,6 +395,26 @@ TRAPS: dict[str, Maker] = {
     **{f"two video streams.{e}": two_videos for e in ("mp4", "mkv", "ts")},
     **{f"title not UTF-8.{e}": strange_title for e in ("mp4", "mkv", "avi")},
     "a stream begins late.ts": late_stream,
+    **{f"palette.{e}": palette for e in ("mov", "avi")},
+    **{
+        f"H.264 yuv444p, no B-frames.{e}": partial(
+            write_stamped, num_frames=40, gop=20, options={"tune": "zerolatency"}, pixel_format="yuv444p"
+        )
+        for e in ("mp4", "avi", "ts", "flv", "h264")
+    },
+    **{
+        f"pts are dts.{e}": partial(retimed, codec="libx264", b_frames=2, pts_of=lambda n, t: n) for e in ("mkv", "mp4")
+    },
+    **{
+        f"times fall back, {c}.{e}": partial(retimed, codec=c, b_frames=0, pts_of=lambda n, t: 100 + n if n < 25 else n)
+        for c, e in (("libvpx-vp9", "webm"), ("libvpx", "webm"))
+    },
+    "interlaced MPEG-4, B-frames.avi": partial(
+        write_stamped, num_frames=60, codec="mpeg4", gop=12, b_frames=2, options={"flags": "+ilme+ildct"}
+    ),
+    "a packet without a picture.mp4": hollow,
+    **{f"headers change.{e}": headers_change for e in ("mp4", "mkv")},
+    "truncated.rm": partial(cut, codec="rv20"),
 }
 ZOO = PLAIN | TRAPS
 

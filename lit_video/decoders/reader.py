@@ -7,6 +7,7 @@ end from the beginning of the file, before it is given up.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import zlib
@@ -20,9 +21,10 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from lit_video.container import UNREADABLE, Seek, only_stream, open_video, reason_of, seek
+from lit_video.container import UNREADABLE, Seek, demux, only_stream, open_video, reason_of, seek
 from lit_video.errors import DecodeError, MachineError
 from lit_video.index import VideoIndex
+from lit_video.index.bitstream import is_shown
 from lit_video.index.truth import Start
 from lit_video.planner import GopRead
 
@@ -150,10 +152,10 @@ class OpenVideo:
         self._index, self._video_id, self._open_codec = index, video_id, open_codec
         self._path = index.path(video_id)
         self._pts = index.pts[slice(*index.offset[video_id : video_id + 2])]
-        self._exact = index.made(video_id) == "exact"
+        self._exact, self._codec_name = index.made(video_id) == "exact", index.codec(video_id)
         # Safe under this rule only: H.264, one thread, a pts for each packet that names one picture. HEVC, AV1 and
         # MPEG-4 gave wrong or missing pictures when they were skipped.
-        self._skips = skip_unwanted and self._exact and index.codec(video_id) == "h264"
+        self._skips = skip_unwanted and self._exact and self._codec_name == "h264"
         self._opened = 0
         self._open()
 
@@ -202,7 +204,7 @@ class OpenVideo:
         self._opened += 1
         self._next_frame: int | None = 0  # what the next packet, or picture, continues from; None: nothing
         self._began = 0  # frame index of the start from which it is counted
-        if self._index.codec(self._video_id) == "h264" and "420" not in self._index.pixel_format(self._video_id):
+        if self._exact and self._codec_name == "h264" and "420" not in self._index.pixel_format(self._video_id):
             # FFmpeg works around bugs of old x264 by the version in the first packet. In 4:4:4 every picture depends
             # on it, so a decoder that begins elsewhere gives garbage.
             self._decode(next(self._container.demux(self._stream), None))
@@ -249,14 +251,14 @@ class OpenVideo:
         """Yield the ways to the wanted pictures, the cheapest first: each is the packets to feed from there on."""
         if self._can_go_on(read):
             yield self._container.demux(self._stream)
-        starts = self._index.starts(self._video_id)
-        row = next(row for row, start in enumerate(starts) if start.frame == read.start)
-        ways = [self._seek_to(starts[row])]
+        start = self._index.find_start(self._video_id, read.start)
+        ways = [self._seek_to(start)]
         if ways[0] is not None:
             yield ways[0]
         for back in (1, 4):
-            if back <= row:
-                ways.append(self._seek_before(starts[row - back], starts[row]))
+            earlier = self._index.start_before(self._video_id, read.start, back)
+            if earlier is not None:
+                ways.append(self._seek_before(earlier, start))
                 if ways[-1] is not None:
                     yield ways[-1]
         if all(way is None for way in ways):  # not for damage, which decoding a whole file again would not mend
@@ -311,18 +313,34 @@ class OpenVideo:
             pictures, failed = self._try_to_decode(packet)
             # What the decoder still holds when a packet fails came before it.
             held = self._try_to_decode(None)[0] if failed else []
-            damaged = yield from _pick(chain(pictures, held), wanted, begin)
+            damaged = yield from self._pick(chain(pictures, held), wanted, begin)
             if failed or damaged is not None:
                 return packet.pts if damaged is None else damaged
-            owed.discard(packet.pts)
+            if is_shown(self._codec_name, memoryview(packet)):  # VP8 gives a hidden picture the time of the next one
+                owed.discard(packet.pts)
             if packet.pts is not None:
                 last = packet.pts if last is None else max(last, packet.pts)
             if not owed:
                 break
         if wanted:
-            return (yield from _pick(self._decode(None), wanted, begin))
+            return (yield from self._pick(self._decode(None), wanted, begin))
         if last is not None:
             self._next_frame = int(np.searchsorted(self._pts, last, side="right"))
+        return None
+
+    def _pick(
+        self, pictures: Iterable[VideoFrame], wanted: dict[int, int], begin: int
+    ) -> Generator[tuple[int, VideoFrame], None, int | None]:
+        """Yield the wanted ones of pictures, up to the first that the decoder could not decode; return its pts."""
+        for picture in pictures:
+            if picture.pts is None or picture.pts < begin:
+                continue
+            if picture.is_corrupt:
+                self.cause = self.cause or "its picture is damaged, or one that it refers to"
+                return picture.pts
+            frame_index = wanted.pop(picture.pts, None)
+            if frame_index is not None:
+                yield frame_index, picture
         return None
 
     # Pictures by counting.
@@ -331,38 +349,37 @@ class OpenVideo:
         wanted = set(read.frame_indices)
         packets = None
         if self._can_go_on(read) and self._began in (0, read.start):
-            packets = self._container.demux(self._stream)
+            packets = demux(self._container, self._stream)
         else:
             packets = self._go_to(self._index.find_start(self._video_id, read.start))
         yield from self._count(packets, wanted)
         if wanted and self._began != 0:
             yield from self._count(self._from_beginning(), wanted)
 
-    def _go_to(self, start: Start) -> Iterable[Packet]:
-        """Return the packets from a start on, or from the beginning of the file where seeking lands elsewhere."""
-        for again in (False, True):
-            if start.how is Seek.BEGINNING:
-                break
-            if again:  # what the container learned of itself while it was read may lead seeking elsewhere
-                self._reopen()
-            try:
+    def _go_to(self, start: Start) -> Iterable[Packet | None]:
+        """Return the packets from a start on, or from the beginning of the file where seeking lands elsewhere.
+
+        The start was tried in a file just opened, and so it is used: what a container and a decoder learned while they
+        read elsewhere may lead seeking to another place, and have more pictures dropped or held back.
+        """
+        if start.how is not Seek.BEGINNING:
+            self._reopen()
+            with contextlib.suppress(*UNREADABLE):
                 self._seek(start.how, start.target)
-            except UNREADABLE:
-                continue
-            packets = self._container.demux(self._stream)
-            first = next(packets, None)
-            if first is not None and zlib.crc32(bytes(first)) == start.check:
-                self._began, self._next_frame = start.frame, start.frame - start.drop
-                return chain([first], packets)
+                packets = demux(self._container, self._stream)
+                first = next(packets, None)
+                if first is not None and zlib.crc32(bytes(first)) == start.check:
+                    self._began, self._next_frame = start.frame, start.frame - start.drop
+                    return chain([first], packets)
         return self._from_beginning()
 
-    def _from_beginning(self) -> Iterable[Packet]:
+    def _from_beginning(self) -> Iterable[Packet | None]:
         self._reopen()
         self._next_frame = 0
-        return self._container.demux(self._stream)
+        return demux(self._container, self._stream)
 
-    def _count(self, packets: Iterable[Packet], wanted: set[int]) -> Iterator[tuple[int, VideoFrame]]:
-        """Feed packets, the empty one at the end that drains the decoder too, until all wanted pictures are out."""
+    def _count(self, packets: Iterable[Packet | None], wanted: set[int]) -> Iterator[tuple[int, VideoFrame]]:
+        """Feed packets, the last one that drains the decoder too, until all wanted pictures are out."""
         frame, self._next_frame = self._next_frame, None
         assert frame is not None
         for packet in packets:
@@ -372,20 +389,5 @@ class OpenVideo:
                     yield frame, picture
                 frame += 1
             if not wanted:
-                self._next_frame = frame if packet.size else None
+                self._next_frame = frame if packet is not None and packet.size else None
                 return
-
-
-def _pick(
-    pictures: Iterable[VideoFrame], wanted: dict[int, int], begin: int
-) -> Generator[tuple[int, VideoFrame], None, int | None]:
-    """Yield the wanted ones of pictures, up to the first that the decoder could not decode; return its pts."""
-    for picture in pictures:
-        if picture.pts is None or picture.pts < begin:
-            continue
-        if picture.is_corrupt:
-            return picture.pts
-        frame_index = wanted.pop(picture.pts, None)
-        if frame_index is not None:
-            yield frame_index, picture
-    return None

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from lit_video.decoders.geometry import fit_picture
-from lit_video.picture import plane_rows, right_angle
+from lit_video.picture import plane_rows, rotation_of
 
 # FFmpeg's numbers of colour matrices (AVColorSpace). What swscale lacks is taken as not tagged, and BT.2020 of constant
 # luminance as the other one.
@@ -67,7 +67,7 @@ class Scaler:
         picture.color_range = FULL_RANGE if full else LIMITED_RANGE
 
     def _graph(self, picture: VideoFrame) -> tuple[Graph, FilterContext, FilterContext]:
-        rotation, matrix = right_angle(picture.rotation), int(picture.colorspace)
+        rotation, matrix = rotation_of(picture), int(picture.colorspace)
         key = picture.width, picture.height, picture.format.name, matrix, int(picture.color_range), rotation
         if key not in self._graphs:
             self._graphs[key] = self._build(*key)

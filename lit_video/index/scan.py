@@ -11,6 +11,7 @@ import os
 import stat
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,15 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Int64
 
-from lit_video.container import UNREADABLE, Seek, choose_stream, decode, only_stream, open_video, reason_of
-from lit_video.index.bitstream import is_clean_start, is_shown
+from lit_video.container import UNREADABLE, Seek, choose_stream, decode, demux, only_stream, open_video, reason_of
+from lit_video.index.bitstream import is_clean_start, is_no_plain_picture, is_shown, may_be_interlaced
 from lit_video.index.truth import Start, decode_sequentially, find_starts
-from lit_video.picture import right_angle
+from lit_video.picture import rotation_of
 
-# Codecs whose decoders give one picture, with the packet's pts, for each packet that is_shown() lets pass.
-ONE_PICTURE_PER_PACKET = frozenset({"h264", "hevc", "av1", "vp8", "vp9", "mjpeg", "prores", "ffv1", "png", "dnxhd"})
+# Codecs whose decoders give one picture, with the packet's pts, for each packet that is_shown() lets pass. In those of
+# the second kind pictures are shown in the order in which they are stored.
+REORDERED = frozenset({"h264", "hevc"})
+IN_ORDER = frozenset({"av1", "vp8", "vp9", "mjpeg", "prores", "png", "dnxhd"})
 
 # Demuxers in which a seek by time lands at or before the keyframe asked for, or fails where it can be seen.
 SEEKABLE_BY_TIME = frozenset({"mov", "mp4", "matroska", "webm"})
@@ -93,7 +96,7 @@ def scan_file(path: Path) -> Entry:
 
 def _scan(path: Path, container: InputContainer, stream: VideoStream) -> Entry:
     packets = _Packets(stream)
-    for packet in container.demux(stream):
+    for packet in demux(container, stream):
         packets.add(packet)
     picture = packets.first_picture
     if picture is None:
@@ -108,7 +111,7 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> Entry:
         time_base=_fraction(stream.time_base),
         width=picture.width,
         height=picture.height,
-        rotation=right_angle(picture.rotation),
+        rotation=rotation_of(picture),
         aspect=float(_fraction(stream.sample_aspect_ratio)),
         codec=packets.codec,
         pixel_format=picture.format.name,
@@ -133,12 +136,16 @@ class _Packets:
         self.codec: str = stream.codec_context.codec.canonical_name
         self.pts: list[int | None] = []
         self.keyframe_pts: list[int | None] = []
-        self.trusted = self.codec in ONE_PICTURE_PER_PACKET
+        self.latest: int | None = None  # the largest pts so far
+        self.trusted = self.codec in REORDERED | IN_ORDER
         self.first_picture: VideoFrame | None = None
 
-    def add(self, packet: Packet) -> None:
+    def add(self, packet: Packet | None) -> None:
         if self.first_picture is None:  # the packet of size 0 at the end, which drains the decoder, counts too
             self.first_picture = next(iter(decode(self.stream, packet)), None)
+        if packet is None:
+            self.trusted = False
+            return
         if not packet.size:
             return
         if packet.is_corrupt or packet.is_discard:
@@ -146,11 +153,25 @@ class _Packets:
         data = memoryview(packet)
         if not is_shown(self.codec, data):
             return
+        extradata = self.stream.codec_context.extradata
+        if not self.pts and self.codec == "h264" and may_be_interlaced(extradata, bytes(data)):
+            self.trusted = False
+        if is_no_plain_picture(self.codec, data, extradata):
+            self.trusted = False
+        self._add_times(packet)
+        if packet.is_keyframe and not is_clean_start(self.codec, bytes(data), extradata):
+            self.trusted = False
+
+    def _add_times(self, packet: Packet) -> None:
         self.pts.append(packet.pts)
+        if packet.pts is None:
+            return
         if packet.is_keyframe:
             self.keyframe_pts.append(packet.pts)
-            if not is_clean_start(self.codec, bytes(data), self.stream.codec_context.extradata):
-                self.trusted = False
+        # What is stored before a keyframe is shown before it, and where nothing is reordered, before any picture.
+        if self.latest is not None and packet.pts < self.latest and (packet.is_keyframe or self.codec in IN_ORDER):
+            self.trusted = False
+        self.latest = packet.pts if self.latest is None else max(self.latest, packet.pts)
 
     def can_be_trusted(self) -> bool:
         """Tell whether these packets, sorted by pts, are the pictures that a sequential decode gives."""
@@ -160,9 +181,19 @@ class _Packets:
             and not self.first_picture.interlaced_frame  # two packets may be the fields of one picture
             and None not in self.pts
             and len(set(self.pts)) == len(self.pts)
+            and self._order_is_plain()
             # A stream that begins with a picture before its first keyframe begins with pictures nobody can decode.
             and self.keyframe_pts[:1] == [min(pts for pts in self.pts if pts is not None)]
         )
+
+    def _order_is_plain(self) -> bool:
+        """Tell whether the times are those of the order in which a decoder shows pictures.
+
+        One that is told of reordering reorders; where no time says so, the times are wrong. One that is not told finds
+        out when it is too late for the first picture that it should have held back.
+        """
+        ascending = all(a < b for a, b in pairwise(pts for pts in self.pts if pts is not None))
+        return self.codec in IN_ORDER or ascending != bool(self.stream.codec_context.has_b_frames)
 
     def frames(self) -> tuple[np.ndarray, list[Start]]:
         """Return pts in presentation order, and the starts.
@@ -180,6 +211,8 @@ def _decode(path: Path, stream: VideoStream) -> tuple[np.ndarray, list[Start]]:
     truth = decode_sequentially(path, stream.index)
     if not truth.pts:
         raise NotAVideo("no picture could be decoded")
-    last = -1
-    pts = [last := last + 1 if value is None else value for value in truth.pts]
+    rate, base = stream.guessed_rate, stream.time_base
+    step = max(1, round(1 / (_fraction(rate) * _fraction(base)))) if rate and base else 1
+    last = -step
+    pts = [last := last + step if value is None else value for value in truth.pts]
     return np.array(pts, np.int64), find_starts(path, stream.index, truth)

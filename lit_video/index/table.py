@@ -239,6 +239,12 @@ class VideoIndex:
             raise LookupError(f"{self.path(video_id)}: decoding cannot begin at frame {frame}")
         return self._start(row)
 
+    def start_before(self, video_id: int, frame: int, back: int) -> Start | None:
+        """Return the start that lies `back` starts before the one at frame index `frame`, or None."""
+        begin, end = self.columns.start_offset[video_id : video_id + 2]
+        row = int(begin + np.searchsorted(self.columns.start_frame[begin:end], frame)) - back
+        return self._start(row) if row >= begin else None
+
     def starts(self, video_id: int) -> list[Start]:
         """Return all places of a video from which decoding can begin, ascending."""
         begin, end = self.columns.start_offset[video_id : video_id + 2]

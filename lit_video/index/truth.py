@@ -17,13 +17,19 @@ from pathlib import Path
 from av.container import InputContainer
 from av.packet import Packet
 
-from lit_video.container import UNREADABLE, Seek, decode, only_stream, open_video, seek
+from lit_video.container import UNREADABLE, Seek, decode, demux, only_stream, open_video, seek
 from lit_video.picture import checksum
 
 # Pictures that a decoder may give before it has recovered; more, and the keyframe is not worth having.
 MAX_DROPPED = 32
+# Keyframes that are tried at most. A file of nothing but keyframes has as many as frames.
+MAX_TRIED = 256
 # Pictures in a row that must agree before a place is believed to be found.
 RUN = 3
+
+
+# Pictures out before it, pts, dts, byte.
+Keyframe = tuple[int, int | None, int | None, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Truth:
 
     pts: list[int | None]
     sums: list[int]
-    keyframes: list[tuple[int, int | None, int | None, int | None]]  # pictures out before it, pts, dts, byte
+    keyframes: list[Keyframe]
 
 
 def decode_sequentially(path: Path, stream_index: int) -> Truth:
@@ -60,8 +66,8 @@ def decode_sequentially(path: Path, stream_index: int) -> Truth:
     truth = Truth([], [], [])
     with open_video(path) as container:
         stream = only_stream(container, stream_index)
-        for packet in container.demux(stream):
-            if packet.is_keyframe and packet.size:
+        for packet in demux(container, stream):
+            if packet is not None and packet.is_keyframe and packet.size:
                 truth.keyframes.append((len(truth.pts), packet.pts, packet.dts, packet.pos))
             for picture in decode(stream, packet):
                 truth.pts.append(picture.pts)
@@ -76,7 +82,7 @@ def find_starts(path: Path, stream_index: int, truth: Truth) -> list[Start]:
         places[value].append(frame)
     starts: list[Start] = []
     end = len(truth.sums)
-    for keyframe in reversed(truth.keyframes[1:]):  # backwards, for each must agree up to the one after it
+    for keyframe in reversed(_some(truth.keyframes[1:])):  # backwards, for each must agree up to the one after it
         start = _try_keyframe(path, stream_index, truth.sums, places, keyframe, end)
         if start is not None and 0 < start.frame < end:
             starts.append(start)
@@ -84,12 +90,18 @@ def find_starts(path: Path, stream_index: int, truth: Truth) -> list[Start]:
     return [Start(0), *reversed(starts)]
 
 
+def _some(keyframes: Sequence[Keyframe]) -> Sequence[Keyframe]:
+    """Return all of a few keyframes, and of many some, evenly spread: each that is tried costs an open file."""
+    stride = -(-len(keyframes) // MAX_TRIED)
+    return keyframes[::stride] if stride > 1 else keyframes
+
+
 def _try_keyframe(
     path: Path,
     stream_index: int,
     sums: Sequence[int],
     places: dict[int, list[int]],
-    keyframe: tuple[int, int | None, int | None, int | None],
+    keyframe: Keyframe,
     end: int,
 ) -> Start | None:
     expected, pts, dts, byte = keyframe
