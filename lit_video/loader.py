@@ -131,7 +131,8 @@ class VideoLoader:
         num_slots = self._lookahead_bytes // (3 * self.size[0] * self.size[1])
         num_positions, num_gops = len(self._order(Place(0, 0))), len(self.index.keyframes) - 1
         budget = divide(num_slots, self.batch_size, num_positions, self.index.num_frames, num_gops, self._lookahead)
-        _warn_of_short_sight(self.sampler, num_positions, self.world_size * budget.lookahead)
+        reach = self.world_size * min(budget.lookahead, budget.held)
+        _warn_of_short_sight(self.sampler, num_positions, reach)
         return budget
 
     @property
@@ -380,13 +381,13 @@ class BatchIterator(Iterator[Batch]):
         return batch
 
 
-def _warn_of_short_sight(sampler: Sampler, num_positions: int, lookahead: int) -> None:
-    """Say so where a sampler's chunks spread further than the planner looks ahead, and are decoded piece by piece."""
+def _warn_of_short_sight(sampler: Sampler, num_positions: int, reach: int) -> None:
+    """Say so where a sampler's chunks spread further than look-ahead and memory reach, and are decoded piecemeal."""
     needed = min(getattr(sampler, "needed_lookahead", 1), num_positions)
-    if needed > lookahead:
+    if needed > reach:
         warnings.warn(
-            f"The sampler spreads each chunk over {needed} positions and the look-ahead reaches {lookahead}, so chunks"
-            f" are decoded more than once: take about {max(1, 100 * lookahead // needed)} % as many lanes or frames of"
+            f"The sampler spreads each chunk over {needed} positions and the look-ahead reaches {reach}, so chunks"
+            f" are decoded more than once: take about {max(1, 100 * reach // needed)} % as many lanes or frames of"
             " buffer, or raise data.lookahead_bytes.",
             stacklevel=3,
         )

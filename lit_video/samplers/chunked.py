@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lit_video.bias import h, line_correlation, q_sliding, slot_corr_lanes
+from lit_video.bias import kish_factor, line_correlation, q_sliding
 from lit_video.index import VideoIndex
 from lit_video.rng import rng
-from lit_video.samplers.chunks import Chunks, cut, draw_windows, mean_length
-from lit_video.samplers.laws import choose_weights, design_effect, even
+from lit_video.samplers.chunks import Chunks, chunk_lengths, cut, draw_windows, mean_length
+from lit_video.samplers.laws import design_effect, epoch_correlation, even, long_run, survival
 
 WINDOWS = ("circular", "sliding")
 
@@ -65,8 +65,8 @@ class ChunkedSampler:
         seed: The run's seed.
         chunk: `gop`: a chunk is a GOP, which decodes once. Not looked at where `chunk_length` is given.
         chunk_length: Frames in a chunk.
-        lanes: Chunks open at a time; a batch of at most so many frames has none twice from the same chunk. The
-            look-ahead must reach lanes × chunk frames for a chunk to be decoded once.
+        lanes: Chunks open at a time, at most half of all; a batch of at most so many frames has none twice from the
+            same chunk. Memory must hold lanes × chunk frames for a chunk to be decoded once.
         window: `sliding` draws chunks that lie within a video, independently of each other. It is biased against the
             ends of videos, and here to be compared with: use the batch's weights.
 
@@ -104,8 +104,8 @@ class ChunkedSampler:
 
     @property
     def needed_lookahead(self) -> int:
-        """Positions within which all frames of a chunk come."""
-        return int(np.ceil(self._num_lanes() * self._mean_chunk()))
+        """Positions within which all frames of a chunk come, and frames that wait meanwhile."""
+        return min(self.index.num_frames, int(np.ceil(self._num_lanes * self._mean_chunk())))
 
     def order(self, epoch: int) -> Lanes:
         """Return the order of one epoch, computed where it is looked at."""
@@ -114,7 +114,7 @@ class ChunkedSampler:
         else:
             chunks = cut(self.index, self.chunk_length, self.seed, "chunked", epoch)
         rotation = int(rng(self.seed, "chunked.rotation", epoch).integers(len(chunks)))
-        return Lanes(chunks, min(self.lanes, chunks.num_chunks), int(self._mean_chunk()), rotation)
+        return Lanes(chunks, self._num_lanes, int(self._mean_chunk()), rotation)
 
     def inclusion_probability(self) -> Float64[np.ndarray, " frames"]:
         """Return q of each frame: 1/N, or by `q_sliding` (C1)."""
@@ -137,8 +137,24 @@ class ChunkedSampler:
             ValueError: A video is shorter than a sliding window, and its frames are never drawn.
         """
         if self.window == "sliding":
-            return choose_weights(self.inclusion_probability(), frame_ids)
+            return self._sliding_weights(np.arange(self.index.num_frames) if frame_ids is None else frame_ids)
         return None if frame_ids is None else np.ones(len(frame_ids))
+
+    def _sliding_weights(self, frame_ids: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+        """Return 1 / (N q) by the number of windows that each frame lies in, out of all (C1)."""
+        k, lengths = self._length(), self.index.lengths
+        if (short := int((lengths < k).sum())) > 0:
+            lost = int(lengths[lengths < k].sum())
+            raise ValueError(
+                f"q must be positive for every frame, but {lost} of {self.index.num_frames} are never drawn: {short}"
+                f" videos are shorter than a window of {k}, and no weight repairs that"
+            )
+        windows = lengths - k + 1
+        video_ids, places = self.index.locate(frame_ids)
+        holding = np.minimum.reduce(
+            [places + 1, lengths[video_ids] - places, np.full(len(places), k), windows[video_ids]]
+        )
+        return k * windows.sum() / (self.index.num_frames * holding)
 
     def slot_correlation(self, R: Float64[np.ndarray, " lags"], max_delta: int) -> Float64[np.ndarray, " deltas"]:
         """Return the correlation of two slots by distance.
@@ -146,21 +162,34 @@ class ChunkedSampler:
         Only multiples of the number of lanes share a chunk. Frames of different chunks are a little less alike than
         chance has it, since none comes twice: all correlations of an epoch sum to 0.
         """
-        length, lanes = round(self._mean_chunk()), self._num_lanes()
-        together = slot_corr_lanes(np.ones(length), length, lanes, max_delta)
-        return slot_corr_lanes(self._line(R), length, lanes, max_delta) + (1 - together) * self._apart(R)
+        if self.window == "sliding":
+            inside = survival(self._lengths())
+            return self._in_lanes(inside * np.asarray(R)[: inside.size], max_delta)
+        return epoch_correlation(self._line(R), self._lengths(), self._in_lanes, max_delta)
 
     def design_effect(
         self, R: Float64[np.ndarray, " lags"], batch_size: int, horizon: str | int = "batch", beta: float = 0.9
     ) -> float:
-        """Return the variance of the gradient relative to that of as many independent frames."""
-        long_run = h(self._line(R), round(self._mean_chunk()))
-        return design_effect(lambda delta: self.slot_correlation(R, delta), long_run, batch_size, horizon, beta)
+        """Return the variance of the gradient relative to that of as many independent frames.
 
-    def _apart(self, R: Float64[np.ndarray, " lags"]) -> float:
-        """Return the mean correlation of frames of two chunks."""
-        length, n = round(self._mean_chunk()), self.index.num_frames
-        return -h(self._line(R), length) / (n - length) if self.epoch_complete and n > length else 0.0
+        Weights cost variance of their own where windows slide: Kish's factor (F40).
+        """
+        epoch = self.index.num_frames if self.epoch_complete else None
+        correlation = lambda delta: self.slot_correlation(R, delta)  # noqa: E731
+        found = design_effect(correlation, long_run(self._line(R), self._lengths()), batch_size, horizon, beta, epoch)
+        return found if self.exact_uniform else found * kish_factor(self.inclusion_probability())
+
+    def _in_lanes(self, values: Float64[np.ndarray, " lags"], max_delta: int) -> Float64[np.ndarray, " deltas"]:
+        """Return what stands one after another in a lane at the distances that the lanes' turns give it."""
+        found, lanes = np.zeros(max_delta + 1), self._num_lanes
+        kept = values[: max_delta // lanes + 1]
+        found[: len(kept) * lanes : lanes] = kept
+        return found
+
+    def _lengths(self) -> Int64[np.ndarray, " chunks"]:
+        if self.window == "sliding":
+            return np.array([self._length()])
+        return chunk_lengths(self.index, self.chunk_length)
 
     def _length(self) -> int:
         assert self.chunk_length is not None
@@ -169,9 +198,15 @@ class ChunkedSampler:
     def _mean_chunk(self) -> float:
         return mean_length(self.index, self.chunk_length)
 
+    @property
     def _num_lanes(self) -> int:
-        return min(self.lanes, max(1, round(self.index.num_frames / self._mean_chunk())))
+        # With a lane for each chunk, all chunks would spread over the whole epoch.
+        num_chunks = len(self.index.keyframes) - 1
+        if self.chunk_length is not None:
+            num_chunks = -(-self.index.num_frames // self.chunk_length)
+        return min(self.lanes, max(1, num_chunks // 2))
 
     def _line(self, R: Float64[np.ndarray, " lags"]) -> Float64[np.ndarray, " lags"]:
         """Return the correlation along the line of all videos: frames of two videos count as uncorrelated."""
-        return np.asarray(R) if self.chunk_length is None else line_correlation(R, self.index.lengths)
+        straddles = self.chunk_length is not None and self.window == "circular"
+        return line_correlation(R, self.index.lengths) if straddles else np.asarray(R)

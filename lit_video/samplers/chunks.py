@@ -103,6 +103,14 @@ def draw_windows(index: VideoIndex, length: int, seed: int, stream: str, epoch: 
     return Chunks(Line(index.offset, index.offset[:-1]), start, np.arange(len(start) + 1) * length)
 
 
+def chunk_lengths(index: VideoIndex, chunk_length: int | None) -> Int64[np.ndarray, " chunks"]:
+    """Return the length of every chunk that `cut` makes, in frames."""
+    if chunk_length is None:
+        return np.diff(index.keyframes)
+    full, rest = divmod(index.num_frames, chunk_length)
+    return np.append(np.full(full, chunk_length, np.int64), [rest] * (rest > 0)).astype(np.int64)
+
+
 def mean_length(index: VideoIndex, chunk_length: int | None) -> float:
     """Return the mean length of a chunk, in frames, as a frame sees it: long chunks count by their frames."""
     if chunk_length is not None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lit_video.bias import h, line_correlation, slot_corr_jitter, slot_corr_lanes
+from lit_video.bias import line_correlation, slot_corr_jitter
 from lit_video.index import VideoIndex
 from lit_video.rng import rng
-from lit_video.samplers.chunks import Chunks, cut, mean_length
-from lit_video.samplers.laws import design_effect, even
+from lit_video.samplers.chunks import Chunks, chunk_lengths, cut, mean_length
+from lit_video.samplers.laws import LARGEST_EPOCH, design_effect, epoch_correlation, even, long_run
 
 BLOCK = 4096
 
@@ -124,25 +124,32 @@ class ReservoirSampler:
         return None if frame_ids is None else np.ones(len(frame_ids))
 
     def slot_correlation(self, R: Float64[np.ndarray, " lags"], max_delta: int) -> Float64[np.ndarray, " deltas"]:
-        """Return the correlation of two slots by distance: that of chunks one after another, spread by the jitter.
-
-        Frames of different chunks are a little less alike than chance has it: all correlations of an epoch sum to 0.
-        """
-        length, n = self._mean_chunk(), self.index.num_frames
-        inside = slot_corr_lanes(self._line(R), length, 1, length - 1)
-        apart = -h(self._line(R), length) / (n - length) if n > length else 0.0
-        together = slot_corr_jitter(slot_corr_lanes(np.ones(length), length, 1, length - 1), self.width, max_delta)
-        return slot_corr_jitter(inside, self.width, max_delta) + (1 - together) * apart
+        """Return the correlation of two slots by distance: that of chunks one after another, spread by the jitter."""
+        return epoch_correlation(self._line(R), self._lengths(), self._spread, max_delta)
 
     def design_effect(
         self, R: Float64[np.ndarray, " lags"], batch_size: int, horizon: str | int = "batch", beta: float = 0.9
     ) -> float:
         """Return the variance of the gradient relative to that of as many independent frames."""
-        long_run = h(self._line(R), self._mean_chunk())
-        return design_effect(lambda delta: self.slot_correlation(R, delta), long_run, batch_size, horizon, beta)
+        correlation = lambda delta: self.slot_correlation(R, delta)  # noqa: E731
+        in_the_long_run, n = long_run(self._line(R), self._lengths()), self.index.num_frames
+        return design_effect(correlation, in_the_long_run, batch_size, horizon, beta, n)
 
-    def _mean_chunk(self) -> int:
-        return round(mean_length(self.index, self.chunk_length))
+    def _spread(self, values: Float64[np.ndarray, " lags"], max_delta: int) -> Float64[np.ndarray, " deltas"]:
+        """Return what stands one after another at the distances that the jitter gives it.
+
+        A buffer that is not small beside the epoch cannot bring slots further apart than that: of N places N − l have
+        one that is l further on.
+        """
+        n = self.index.num_frames
+        if n > LARGEST_EPOCH:
+            return slot_corr_jitter(values, self.width, max_delta)
+        places = 1 - np.arange(n) / n
+        reached = slot_corr_jitter(places, self.width, max_delta)
+        return slot_corr_jitter(values * places[: values.size], self.width, max_delta) / reached
+
+    def _lengths(self) -> Int64[np.ndarray, " chunks"]:
+        return chunk_lengths(self.index, self.chunk_length)
 
     def _line(self, R: Float64[np.ndarray, " lags"]) -> Float64[np.ndarray, " lags"]:
         """Return the correlation along the line of all videos: frames of two videos count as uncorrelated."""

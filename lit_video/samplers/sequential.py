@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lit_video.bias import h, line_correlation
+from lit_video.bias import line_correlation
 from lit_video.index import VideoIndex
 from lit_video.samplers.laws import design_effect, even
 
@@ -75,5 +75,5 @@ class SequentialSampler:
     ) -> float:
         """Return the variance of the gradient relative to that of as many independent frames."""
         length = int(self.index.lengths.max())
-        long_run = h(self.slot_correlation(R, length - 1), length)
+        long_run = float(2 * self.slot_correlation(R, length - 1).sum() - 1)
         return design_effect(lambda delta: self.slot_correlation(R, delta), long_run, batch_size, horizon, beta)

@@ -23,10 +23,14 @@ def stratified_order(n: int, num_strata: int, seed: int, epoch: int) -> Int64[np
     return (shuffled[np.lexsort((stratum, turn))] + draw.integers(n)) % n
 
 
-def stratified_variance(R_line: Float64[np.ndarray, " lags"], n: int, num_strata: int) -> float:
-    """Return the design effect of a batch with one frame from each stratum: the share of variance within one (F29)."""
+def stratified_variance(R_line: Float64[np.ndarray, " lags"], n: int, num_strata: int, batches: int = 1) -> float:
+    """Return the design effect of batches with one frame from each stratum: the share of variance within one (F29).
+
+    Of several batches each stratum has given as many different frames: less is left to chance, and in the end nothing.
+    """
     run = max(1, round(n / num_strata))
-    return 1 - h(R_line, run) / run
+    left = max(0.0, (run - batches) / (run - 1)) if run > 1 else 0.0
+    return (1 - h(R_line, run) / run) * left
 
 
 def stratified_correlation(

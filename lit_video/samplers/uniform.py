@@ -11,7 +11,7 @@ from lit_video.bias import kish_factor, line_correlation
 from lit_video.index import VideoIndex
 from lit_video.rng import rng
 from lit_video.samplers.base import Order
-from lit_video.samplers.laws import choose_weights, design_effect, even
+from lit_video.samplers.laws import design_effect, even
 from lit_video.samplers.permutation import LARGEST_ARRAY, permutation
 from lit_video.samplers.strata import stratified_correlation, stratified_order, stratified_variance
 
@@ -143,7 +143,8 @@ class UniformSampler:
     def weights(self, frame_ids: Int64[np.ndarray, " n"] | None = None) -> Float64[np.ndarray, " n"] | None:
         """Return the factor of each frame's loss: 1, or V N_v / N where videos count alike (F8, F39)."""
         if not self.exact_uniform:
-            return choose_weights(self.inclusion_probability(), frame_ids)
+            video_ids, _ = self.index.locate(np.arange(self.index.num_frames) if frame_ids is None else frame_ids)
+            return self.index.num_videos * self.index.lengths[video_ids] / self.index.num_frames
         return None if frame_ids is None else np.ones(len(frame_ids))
 
     def slot_correlation(self, R: Float64[np.ndarray, " lags"], max_delta: int) -> Float64[np.ndarray, " deltas"]:
@@ -162,11 +163,15 @@ class UniformSampler:
 
         Weights cost variance of their own where videos count alike: Kish's factor (F40).
         """
-        if self.stratified is not None and (horizon, batch_size) == ("batch", self.stratified):
-            return stratified_variance(self._line(R), self.index.num_frames, self.stratified)
+        if self.stratified is not None:
+            slots = batch_size if isinstance(horizon, str) else int(horizon)
+            if horizon == "long" or (horizon != "momentum" and slots % self.stratified == 0):
+                batches = 1 if horizon == "long" else slots // self.stratified
+                return stratified_variance(self._line(R), self.index.num_frames, self.stratified, batches)
         weighted = 1.0 if self.exact_uniform else kish_factor(self.inclusion_probability())
         correlation = lambda delta: self.slot_correlation(R, delta)  # noqa: E731
-        return weighted * design_effect(correlation, 1.0, batch_size, horizon, beta)
+        epoch = None if self._independent else self.index.num_frames
+        return weighted * design_effect(correlation, 1.0, batch_size, horizon, beta, epoch)
 
     def _line(self, R: Float64[np.ndarray, " lags"]) -> Float64[np.ndarray, " lags"]:
         """Return the correlation along the line of all videos, at least as long as a stratum."""
