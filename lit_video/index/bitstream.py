@@ -35,21 +35,23 @@ def is_no_plain_picture(codec: str, packet: memoryview, extradata: bytes | None)
     """Tell whether a packet has more or less in it than one picture of the sequence that the header describes.
 
     A decoder that has read other parameter sets decodes what came before with the wrong ones. After the end of an HEVC
-    sequence, or a broken link, pictures that are stored are not shown. And a packet may hold no picture at all.
+    sequence, or a broken link, pictures that are stored are not shown. And a packet may hold units, but no picture. One
+    that holds no unit is damaged, which is for the decoder to tell.
     """
     if codec not in PARAMETER_SETS:
         return False
-    has_picture = False
+    has_picture = has_units = False
     for unit in _nal_units(packet, extradata, length_byte=4 if codec == "h264" else 21):
         if not len(unit):
             continue
+        has_units = True
         kind = unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63
         has_picture = has_picture or (1 <= kind <= 5 if codec == "h264" else kind < 32)
         if kind in PARAMETER_SETS[codec] and extradata and bytes(unit).rstrip(b"\0") not in extradata:
             return True
         if codec == "hevc" and kind in HEVC_BREAKS:
             return True
-    return not has_picture
+    return has_units and not has_picture
 
 
 def may_be_interlaced(extradata: bytes | None, packet: bytes) -> bool:
