@@ -80,7 +80,7 @@ def main() -> None:
         findings = list(examine(Path(folder)))
     table = Table(title="lit_video on this machine", title_justify="left")
     for column in ("check", "", "what was found"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     colours = {"ok": "green", "failed": "red", "skipped": "yellow"}
     for finding in findings:
         table.add_row(finding.name, Text(finding.status, colours[finding.status]), finding.text)

@@ -225,7 +225,7 @@ def print_report(report: Mapping[str, Any]) -> None:
     """Print the figures that people look for."""
     table = Table(title="Throughput", title_justify="left", show_header=False)
     table.add_column(style="bold")
-    table.add_column()
+    table.add_column(overflow="fold")  # a path is wanted whole
     for name, text in _lines(report):
         table.add_row(name, text)
     screen().print(table)

@@ -198,7 +198,7 @@ class TestFiles:
         for packet in spoilt:
             data[packet.pos : packet.pos + packet.size] = bytes(packet.size)
         path.write_bytes(data)
-        monkeypatch.setattr(reader.OpenVideo, "check_unchanged", lambda self: None)
+        monkeypatch.setattr(reader, "check_unchanged", lambda index, video_id: None)
         decoder = PyAVDecoder(index, (96, 96))
         with pytest.raises(DecodeError, match=r"could not decode frames \[21, 25\] of 40") as caught:
             decode(decoder, read_of(index, 0, (21, 25)), (96, 96))

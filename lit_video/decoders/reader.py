@@ -114,6 +114,11 @@ class OpenVideos:
                     "Lower data.decoder.max_open or data.threads, or raise the limit: ulimit -n, ulimit -v"
                 ) from error
             cause = reason_of(error)
+        try:
+            check_unchanged(self._index, read.video_id)
+        except OSError as error:  # while it was read: what came may be of either
+            self._forget(read.video_id)
+            missing, cause = set(read.frame_indices), reason_of(error)
         if missing:
             lengths = self._index.lengths
             path = self._index.path(read.video_id)
@@ -125,13 +130,13 @@ class OpenVideos:
             self._forget(next(iter(self._videos)))
 
     def _get(self, video_id: int) -> OpenVideo:
+        check_unchanged(self._index, video_id)
         if video_id not in self._videos:
             while len(self._videos) >= self._max_open:
                 self._forget(next(iter(self._videos)))
             self._videos[video_id] = OpenVideo(self._index, video_id, self._skip_unwanted, self._open_codec)
         self._videos.move_to_end(video_id)
         video = self._videos[video_id]
-        video.check_unchanged()
         self.num_opened += video.count_opened()
         return video
 
@@ -139,6 +144,17 @@ class OpenVideos:
         video = self._videos.pop(video_id, None)
         if video is not None:
             video.close()
+
+
+def check_unchanged(index: VideoIndex, video_id: int) -> None:
+    """Refuse a file that was replaced or written to: what is open is of it, and what will be opened is not.
+
+    Raises:
+        OSError: It was, or is gone.
+    """
+    stat, columns = os.stat(index.path(video_id)), index.columns
+    if (stat.st_size, stat.st_mtime_ns) != (int(columns.size_bytes[video_id]), int(columns.mtime_ns[video_id])):
+        raise OSError(0, "the file changed after it was indexed; start again, and it is indexed anew")
 
 
 class OpenVideo:
@@ -179,21 +195,8 @@ class OpenVideo:
 
     # Opening and seeking.
 
-    def check_unchanged(self) -> None:
-        """Refuse a file that was replaced or written to: what is open is of it, and what will be opened is not.
-
-        Raises:
-            OSError: It was, or is gone.
-        """
-        stat, columns = os.stat(self._path), self._index.columns
-        if (stat.st_size, stat.st_mtime_ns) != (
-            int(columns.size_bytes[self._video_id]),
-            int(columns.mtime_ns[self._video_id]),
-        ):
-            raise OSError(0, "the file changed after it was indexed; start again, and it is indexed anew")
-
     def _open(self) -> None:
-        self.check_unchanged()
+        check_unchanged(self._index, self._video_id)
         self._container = open_video(self._path)
         try:
             self._stream = only_stream(self._container, int(self._index.columns.stream[self._video_id]))
