@@ -12,7 +12,11 @@ PALETTE_BYTES = 1024  # 256 colours; FFmpeg sends them once, and a decoder that 
 
 
 def rotation_of(frame: VideoFrame) -> int:
-    """Return the counter-clockwise degrees that turn a picture upright: 0 if it is mirrored or turned by odd angles."""
+    """Return the counter-clockwise degrees that turn a picture upright: 0 if it is mirrored or turned by odd angles.
+
+    Ask it of few pictures: one that was asked for its side data refers to itself, and stays in memory until Python's
+    garbage collector comes by.
+    """
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # side data of a kind that PyAV does not know

@@ -10,19 +10,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float64, Int64
 
 from lit_video.decoders.base import Decoder
 from lit_video.errors import DecodeError
 from lit_video.index import VideoIndex
 from lit_video.planner import GopRead
+from lit_video.rng import rng
 from lit_video.samplers.base import Sampler
+from lit_video.simulate_variance import check_variance
 from lit_video.stamps import read_stamp, write_stamped
+
+EPOCHS = 400  # that are looked at
+LEAST_FRAMES = 60  # from which on laws of variance are close
 
 __all__ = ["check_decoder", "check_sampler", "read_stamp", "write_stamped"]
 
@@ -32,7 +39,7 @@ def check_sampler(sampler: Sampler, index: VideoIndex) -> None:
 
     Args:
         sampler: One that was made for `index`.
-        index: Small: orders are looked at whole, several hundred of them.
+        index: Small: orders are looked at whole, several hundred of them. Variances are looked at from 60 frames on.
 
     Raises:
         AssertionError: A promise is broken; the message says which.
@@ -40,7 +47,11 @@ def check_sampler(sampler: Sampler, index: VideoIndex) -> None:
     _check_order(sampler, index.num_frames)
     _check_law(sampler, index.num_frames)
     _check_variance(sampler, index.num_frames)
-    _check_slots(sampler, index.num_frames)
+    orders = np.array([sampler.order(epoch)[0 : len(sampler.order(epoch))] for epoch in range(EPOCHS)])
+    _check_slots(sampler, index.num_frames, orders)
+    is_random = not np.array_equal(orders[0], orders[1])
+    if index.num_frames >= LEAST_FRAMES and is_random and sampler.inclusion_probability().min() > 0:
+        check_variance(sampler, index, orders)
 
 
 def _check_order(sampler: Sampler, n: int) -> None:
@@ -69,6 +80,11 @@ def _check_law(sampler: Sampler, n: int) -> None:
     assert abs(q.sum() - 1) < 1e-9, f"probabilities sum to 1, got {q.sum()}"
     inclusion = sampler.epoch_inclusion()
     assert np.allclose(inclusion, q * len(sampler.order(0))), "an epoch includes a frame q times its length"
+    if q.min() == 0:
+        with contextlib.suppress(ValueError):
+            sampler.weights(np.arange(n))
+            raise AssertionError("a frame is never drawn, and weights must raise ValueError")
+        return
     weights = sampler.weights(np.arange(n))
     assert weights is not None, "weights of given frames are numbers"
     assert weights.shape == (n,), f"one weight for each frame id, got {weights.shape}"
@@ -91,24 +107,29 @@ def _check_variance(sampler: Sampler, n: int) -> None:
     assert abs(sampler.design_effect(R, 1, "batch") - sampler.design_effect(R, 1, 1)) < 1e-9, "a batch is its slots"
 
 
-def _check_slots(sampler: Sampler, n: int) -> None:
-    """Compare what 400 epochs show in the first, a middle and the last slot with the laws that are stated."""
-    length, epochs = len(sampler.order(0)), 400
-    slots = sorted({0, length // 2, length - 1})
-    found = np.array([[sampler.order(e)[slot : slot + 1][0] for slot in slots] for e in range(epochs)])
-    bins = min(n, 20)
-    for column, slot in enumerate(slots):
+def _check_slots(sampler: Sampler, n: int, orders: Int64[np.ndarray, "epochs positions"]) -> None:
+    """Compare what many epochs show in some slots, and in one drawn anew for each epoch, with the laws that are stated."""
+    length = orders.shape[1]
+    draw = rng(0, "check_sampler")
+    for slot in sorted({0, length // 2, length - 1, *draw.integers(length, size=3).tolist()}):
         law = sampler.slot_law(slot)
-        if law is None:
-            continue
-        assert abs(law.sum() - 1) < 1e-9, f"the law of slot {slot} sums to 1, got {law.sum()}"
-        binned = np.bincount(found[:, column] * bins // n, minlength=bins)
-        expected = epochs * np.bincount(np.arange(n) * bins // n, law, minlength=bins)
-        assert (binned[expected == 0] == 0).all(), f"slot {slot} shows frames that its law excludes"
-        some = expected > 0
-        distance = ((binned[some] - expected[some]) ** 2 / expected[some]).sum()
-        # At most 19 degrees of freedom: exceeded once in a million.
-        assert distance < 65, f"slot {slot} does not follow its law: chi-square {distance:.0f} of {some.sum()} bins"
+        if law is not None:
+            assert abs(law.sum() - 1) < 1e-9, f"the law of slot {slot} sums to 1, got {law.sum()}"
+            _check_counts(f"slot {slot}", orders[:, slot], law)
+    drawn = orders[np.arange(len(orders)), draw.integers(length, size=len(orders))]
+    _check_counts("a slot drawn at random", drawn, sampler.inclusion_probability())
+
+
+def _check_counts(what: str, found: Int64[np.ndarray, " epochs"], law: Float64[np.ndarray, " frames"]) -> None:
+    n = len(law)
+    bins = min(n, 20)
+    binned = np.bincount(found * bins // n, minlength=bins)
+    expected = len(found) * np.bincount(np.arange(n) * bins // n, law, minlength=bins)
+    assert (binned[expected == 0] == 0).all(), f"{what} shows frames that its law excludes"
+    some = expected > 0
+    distance = ((binned[some] - expected[some]) ** 2 / expected[some]).sum()
+    # At most 19 degrees of freedom: exceeded once in a million.
+    assert distance < 65, f"{what} does not follow its law: chi-square {distance:.0f} of {some.sum()} bins"
 
 
 def check_decoder(

@@ -51,6 +51,7 @@ class PyAVDecoder:
         if max_open < 1:
             raise ValueError(f"max_open must be at least 1, got {max_open}")
         self._videos = OpenVideos(index, max_open, skip_unwanted)
+        self._rotation = index.columns.rotation
         self._scaler = Scaler(parse_size(size), fit, interpolation, untagged)
 
     @property
@@ -65,8 +66,9 @@ class PyAVDecoder:
             DecodeError: A frame cannot be had exactly.
         """
         place = {frame_index: number for number, frame_index in enumerate(read.frame_indices)}
+        rotation = int(self._rotation[read.video_id])
         for frame_index, picture in self._videos.read(read):
-            self._scaler.write(picture, out[place[frame_index]])
+            self._scaler.write(picture, out[place[frame_index]], rotation)
 
     def close(self) -> None:
         """Close all files."""

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from lit_video.decoders.geometry import fit_picture
-from lit_video.picture import plane_rows, rotation_of
+from lit_video.picture import plane_rows
 
 # FFmpeg's numbers of colour matrices (AVColorSpace). What swscale lacks is taken as not tagged, and BT.2020 of constant
 # luminance as the other one.
@@ -46,10 +46,10 @@ class Scaler:
         self._untagged = UNTAGGED[untagged]
         self._graphs: OrderedDict[tuple, tuple[Graph, FilterContext, FilterContext]] = OrderedDict()
 
-    def write(self, picture: VideoFrame, out: UInt8[Tensor, "3 height width"]) -> None:
-        """Scale, turn and convert one picture into `out`."""
+    def write(self, picture: VideoFrame, out: UInt8[Tensor, "3 height width"], rotation: int = 0) -> None:
+        """Scale and convert one picture into `out`, turned by so many degrees, counter-clockwise."""
         self._tag(picture)
-        _, source, sink = self._graph(picture)
+        _, source, sink = self._graph(picture, rotation)
         source.push(picture)
         frame = sink.pull()
         assert isinstance(frame, VideoFrame)
@@ -66,9 +66,9 @@ class Scaler:
         full = int(picture.color_range) == FULL_RANGE or picture.format.name.startswith(("yuvj", "gray"))
         picture.color_range = FULL_RANGE if full else LIMITED_RANGE
 
-    def _graph(self, picture: VideoFrame) -> tuple[Graph, FilterContext, FilterContext]:
-        rotation, matrix = rotation_of(picture), int(picture.colorspace)
-        key = picture.width, picture.height, picture.format.name, matrix, int(picture.color_range), rotation
+    def _graph(self, picture: VideoFrame, rotation: int) -> tuple[Graph, FilterContext, FilterContext]:
+        matrix, color_range = int(picture.colorspace), int(picture.color_range)
+        key = picture.width, picture.height, picture.format.name, matrix, color_range, rotation
         if key not in self._graphs:
             self._graphs[key] = self._build(*key)
             if len(self._graphs) > MAX_GRAPHS:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from lit_video.bias import EstimatedDeff, chi2, deff_momentum, estimate_deff, momentum_reach, tv
+from lit_video.bias import EstimatedDeff, chi2, estimate_deff, tv
 from lit_video.bias.choice import price
 from lit_video.report.contenders import Contender
 from lit_video.report.likeness import Likeness
@@ -55,6 +55,8 @@ def weigh(sampler: Sampler, likeness: Likeness, batch_size: int) -> Worth:
     """Return what the laws of a sampler say, with the measured R."""
     q = sampler.inclusion_probability()
     inclusion = sampler.epoch_inclusion()
+    # Frames more alike cost more in chunks, and less where an epoch ends: either end of R may give the lower one.
+    of_R = [design_effects(sampler, R, batch_size) for R in (likeness.R, likeness.low, likeness.high)]
     return Worth(
         tv=tv(q),
         chi=math.sqrt(chi2(q)),
@@ -62,9 +64,9 @@ def weigh(sampler: Sampler, likeness: Likeness, batch_size: int) -> Worth:
         inclusion=(float(inclusion.min()), float(inclusion.max())),
         exact_uniform=sampler.exact_uniform,
         epoch_complete=sampler.epoch_complete,
-        deff=design_effects(sampler, likeness.R, batch_size),
-        low=design_effects(sampler, likeness.low, batch_size),
-        high=design_effects(sampler, likeness.high, batch_size),
+        deff=of_R[0],
+        low={horizon: min(found[horizon] for found in of_R) for horizon in HORIZONS},
+        high={horizon: max(found[horizon] for found in of_R) for horizon in HORIZONS},
     )
 
 
@@ -73,21 +75,7 @@ def design_effects(sampler: Sampler, R: Float64[np.ndarray, " lags"], batch_size
     num_positions = len(sampler.order(0))
     batch = min(batch_size, num_positions)
     found = {horizon: sampler.design_effect(R, batch, horizon) for horizon in HORIZONS}
-    if momentum_reach(batch) > num_positions:
-        found["momentum"] = _short_epochs(sampler, R, batch, num_positions)
     return {horizon: value if value > LEAST else 0.0 for horizon, value in found.items()}
-
-
-def _short_epochs(sampler: Sampler, R: Float64[np.ndarray, " lags"], batch_size: int, num_positions: int) -> float:
-    """Return the design effect through momentum that remembers more than an epoch.
-
-    The sampler's correlations are those of slots of one epoch. Slots a distance d apart are of one epoch with
-    probability 1 − d / N, and of two epochs they are unrelated.
-    """
-    correlation = np.zeros(momentum_reach(batch_size))
-    within = np.arange(num_positions)
-    correlation[:num_positions] = sampler.slot_correlation(R, num_positions - 1) * (1 - within / num_positions)
-    return max(0.0, deff_momentum(correlation, batch_size))
 
 
 def effective_rate(images_per_s: float, deff: float, batch_size: int, noise: float, consumer: float) -> float | None:
