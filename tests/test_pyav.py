@@ -83,7 +83,8 @@ def test_pictures_are_freed_at_once(tmp_path, rotation):
     gc.disable()
     try:
         decode(decoder, read_of(index, 0, (10, 11, 12, 19)))
-        assert not [one for one in gc.get_objects() if type(one) is VideoFrame]
+        pictures = [one for one in gc.get_objects() if type(one) is VideoFrame]
+        assert not [picture for picture in pictures if picture.format]  # PyAV's decoder has an empty one at hand
     finally:
         gc.enable()
         decoder.close()
