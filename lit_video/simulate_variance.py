@@ -80,8 +80,8 @@ def sums_of_stretches(
 
 def sums_of_averages(
     features: Float64[np.ndarray, "frames numbers"], orders: Int64[np.ndarray, "epochs positions"]
-) -> Float64[np.ndarray, " epochs"]:
-    """Return the same of a moving average of batches, through all epochs: its mean over each epoch."""
+) -> Float64[np.ndarray, " settled"]:
+    """Return the same of a moving average of batches, through all epochs: its mean over each later epoch."""
     per_epoch = orders.shape[1] // BATCH
     batches = features[orders[:, : per_epoch * BATCH]].reshape(len(orders), per_epoch, BATCH, SIZE).mean(axis=2)
     squares, average = np.zeros((len(orders), per_epoch)), np.zeros(SIZE)
@@ -93,7 +93,7 @@ def sums_of_averages(
     return settled.mean(axis=1) * BATCH * (1 + BETA) / (1 - BETA)
 
 
-def _compare(what: str, stated: float, found: Float64[np.ndarray, " epochs"]) -> None:
+def _compare(what: str, stated: float, found: Float64[np.ndarray, " samples"]) -> None:
     mean, error = float(found.mean()), float(found.std() / np.sqrt(len(found)))
     room = RELATIVE * abs(stated) + STANDARD_ERRORS * error + ABSOLUTE
     assert abs(mean - stated) <= room, (

@@ -172,12 +172,14 @@ class ChunkedSampler:
     ) -> float:
         """Return the variance of the gradient relative to that of as many independent frames.
 
-        Weights cost variance of their own where windows slide: Kish's factor (F40).
+        Weights cost variance of their own where windows slide: Kish's factor (F40). Where a frame is never drawn there are
+        none.
         """
         epoch = self.index.num_frames if self.epoch_complete else None
         correlation = lambda delta: self.slot_correlation(R, delta)  # noqa: E731
         found = design_effect(correlation, long_run(self._line(R), self._lengths()), batch_size, horizon, beta, epoch)
-        return found if self.exact_uniform else found * kish_factor(self.inclusion_probability())
+        q = self.inclusion_probability()
+        return found * kish_factor(q) if q.min() > 0 and not self.exact_uniform else found
 
     def _in_lanes(self, values: Float64[np.ndarray, " lags"], max_delta: int) -> Float64[np.ndarray, " deltas"]:
         """Return what stands one after another in a lane at the distances that the lanes' turns give it."""

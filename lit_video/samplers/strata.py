@@ -20,7 +20,8 @@ def stratified_order(n: int, num_strata: int, seed: int, epoch: int) -> Int64[np
     stratum = np.repeat(np.arange(num_strata), np.diff(begins))
     shuffled = np.lexsort((draw.random(n), stratum))  # each stratum's own places, in random order
     turn = np.arange(n) - begins[stratum]  # the batch in which each comes
-    return (shuffled[np.lexsort((stratum, turn))] + draw.integers(n)) % n
+    # Within a batch in random order: a rank's part of it is spread over all strata, too.
+    return (shuffled[np.lexsort((draw.random(n), turn))] + draw.integers(n)) % n
 
 
 def stratified_variance(R_line: Float64[np.ndarray, " lags"], n: int, num_strata: int, batches: int = 1) -> float:
