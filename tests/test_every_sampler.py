@@ -84,3 +84,20 @@ class TestOverManyBatches:
         sampler = UniformSampler(index, stratified=80)
         assert sampler.design_effect(self.R, 80, "long") < 0.7
         assert UniformSampler(index).design_effect(self.R, 80, "long") == 1
+
+
+@pytest.mark.parametrize(
+    "make", [partial(ReservoirSampler, buffer=2, chunk_length=5), partial(ChunkedSampler, lanes=1, chunk_length=5)]
+)
+def test_slots_are_uniform_frame_by_frame(make):
+    """Chunks that begin at the same places in every epoch would show some frames in the first slot only."""
+    index = index_of([20], 10)
+    check_sampler(make(index=index, seed=0), index)
+
+
+@pytest.mark.parametrize(("num_frames", "simulated"), [(1000, 0.27), (3000, 0.56), (10_000, 0.84)])
+def test_momentum_reaches_over_the_epochs(num_frames, simulated):
+    """Shuffled epochs settle their own noise: simulated with batches of 100 and a moving average of 0.9."""
+    sampler = UniformSampler(index_of([num_frames], 10))
+    R = 0.9 ** np.arange(20_000.0)
+    assert sampler.design_effect(R, 100, "momentum") == pytest.approx(simulated, abs=0.02)
