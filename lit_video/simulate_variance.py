@@ -97,5 +97,5 @@ def _compare(what: str, stated: float, found: Float64[np.ndarray, " samples"]) -
     mean, error = float(found.mean()), float(found.std() / np.sqrt(len(found)))
     room = RELATIVE * abs(stated) + STANDARD_ERRORS * error + ABSOLUTE
     assert abs(mean - stated) <= room, (
-        f"{what} is stated as {stated:.3f}, but {len(found)} epochs give {mean:.3f} with a standard error of {error:.3f}"
+        f"{what} is stated as {stated:.3f}, but {len(found)} epochs give {mean:.3f}, standard error {error:.3f}"
     )

@@ -108,7 +108,7 @@ def _check_variance(sampler: Sampler, n: int) -> None:
 
 
 def _check_slots(sampler: Sampler, n: int, orders: Int64[np.ndarray, "epochs positions"]) -> None:
-    """Compare what many epochs show in some slots, and in one drawn anew for each epoch, with the laws that are stated."""
+    """Compare what many epochs show in some slots, and in one drawn for each epoch, with the laws that are stated."""
     length = orders.shape[1]
     draw = rng(0, "check_sampler")
     for slot in sorted({0, length // 2, length - 1, *draw.integers(length, size=3).tolist()}):

@@ -110,9 +110,9 @@ def estimate_R(
     """Estimate R from runs of consecutive frames and from independent pairs. F56 of docs/bias.md, in variogram form.
 
     Differences need no mean, so nothing is lost by centring short runs. The interval, of 95 percent at every lag, comes
-    from drawing videos anew; or with `block`, where there are fewer than about 20, blocks of consecutive frames. Pairs are
-    taken as independent of each other and of the runs: few videos make the variance itself, and so the level of R, less
-    sure than the interval says.
+    from drawing videos anew; or with `block`, where there are fewer than about 20, blocks of consecutive frames. Pairs
+    are taken as independent of each other and of the runs: few videos make the variance itself, and so the level of R,
+    less sure than the interval says.
 
     Args:
         runs: Vectors of consecutive frames, each [n, d].

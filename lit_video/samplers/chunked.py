@@ -172,8 +172,8 @@ class ChunkedSampler:
     ) -> float:
         """Return the variance of the gradient relative to that of as many independent frames.
 
-        Weights cost variance of their own where windows slide: Kish's factor (F40). Where a frame is never drawn there are
-        none.
+        Weights cost variance of their own where windows slide: Kish's factor (F40). Where a frame is never drawn
+        there are none.
         """
         epoch = self.index.num_frames if self.epoch_complete else None
         correlation = lambda delta: self.slot_correlation(R, delta)  # noqa: E731

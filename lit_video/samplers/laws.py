@@ -13,7 +13,7 @@ from lit_video.bias import deff_from_slots, deff_momentum, ht_weights, momentum_
 Horizon = str | int
 HORIZONS = ("batch", "momentum", "long")
 
-# Slots of an epoch of which the correlation is computed at every distance; of longer ones, where it matters little, not.
+# Slots of an epoch of which the correlation is computed at every distance; not of longer ones, where it matters little.
 LARGEST_EPOCH = 2**20
 
 
