@@ -72,8 +72,7 @@ def weigh(sampler: Sampler, likeness: Likeness, batch_size: int) -> Worth:
 
 def design_effects(sampler: Sampler, R: Float64[np.ndarray, " lags"], batch_size: int) -> dict[str, float]:
     """Return the design effect at every horizon, 0 at least."""
-    num_positions = len(sampler.order(0))
-    batch = min(batch_size, num_positions)
+    batch = min(batch_size, len(sampler.order(0)))
     found = {horizon: sampler.design_effect(R, batch, horizon) for horizon in HORIZONS}
     return {horizon: value if value > LEAST else 0.0 for horizon, value in found.items()}
 

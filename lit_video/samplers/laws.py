@@ -45,7 +45,7 @@ def survival(lengths: Int64[np.ndarray, " chunks"]) -> Float64[np.ndarray, " lag
 def long_run(R: Float64[np.ndarray, " lags"], lengths: Int64[np.ndarray, " chunks"]) -> float:
     """Return what the design effect of chunks comes to over many batches: h of each (F25), weighed by its frames."""
     inside = survival(lengths)
-    return float(2 * (inside @ np.asarray(R)[: inside.size]).sum() - 1)
+    return float(2 * (inside @ np.asarray(R)[: inside.size]) - 1)
 
 
 def epoch_correlation(
