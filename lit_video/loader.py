@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
 import warnings
 import weakref
@@ -21,6 +20,7 @@ from lit_video.epoch import PATIENCE_SECONDS, Batch, Delivery, EpochRun
 from lit_video.faults import Fault, Faults
 from lit_video.gather import choose_gather
 from lit_video.index import VideoIndex
+from lit_video.machine import num_cores
 from lit_video.planner import Budget, divide, plan
 from lit_video.processes import Processes, ProcessWorkers
 from lit_video.resume import Place, check_place, order_digest
@@ -150,8 +150,7 @@ class VideoLoader:
         """Number of threads that decode, in each process that does."""
         if isinstance(self._threads, int):
             return self._threads
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        wanted = getattr(self._decoder(0), "default_threads", None) or cores
+        wanted = getattr(self._decoder(0), "default_threads", None) or num_cores()
         return max(1, wanted // max(1, self.num_workers))
 
     @cached_property

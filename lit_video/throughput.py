@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import platform
 import time
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from rich.table import Table
 from lit_video.copies import Copied, CopyCounter
 from lit_video.datamodule import VideoDataModule
 from lit_video.loader import VideoLoader
+from lit_video.machine import num_cores
 from lit_video.nvdec import decoder_utilization
 from lit_video.screen import screen
 
@@ -195,7 +195,7 @@ def machine() -> dict[str, Any]:
     gpu = torch.cuda.get_device_properties(0) if torch.cuda.is_available() else None
     return {
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": num_cores(),
         "ram_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpu": gpu.name if gpu else None,
         "gpu_ram_gib": round(gpu.total_memory / 2**30, 1) if gpu else None,

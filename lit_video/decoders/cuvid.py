@@ -283,6 +283,8 @@ class GpuCodec:
         context.thread_count = 1  # else as many threads as cores, in each open file, with nothing to do
         if name.endswith("_cuvid"):
             context.flags |= Flags.low_delay
+        self.decoder: object = context
+        self.is_undisturbed = True  # no other file uses it
         self._context, self._path = context, path
         self._worked = False  # it gave a picture
 

@@ -12,7 +12,10 @@ from lit_video.decoders.geometry import FITS, INTERPOLATIONS, check_choice, pars
 from lit_video.decoders.reader import OpenVideos
 from lit_video.decoders.scaler import UNTAGGED, Scaler
 from lit_video.index import VideoIndex
+from lit_video.machine import files_for_each_core
 from lit_video.planner import GopRead
+
+MAX_OPEN = 64
 
 
 class PyAVDecoder:
@@ -26,7 +29,8 @@ class PyAVDecoder:
         untagged: The colour matrix of videos that do not say: `bt601` as FFmpeg and torchcodec take it, or `bt709`.
         skip_unwanted: Do not decode pictures that no other picture refers to and nobody wants (H.264 only, where it
             was shown to be safe). The frames are the same.
-        max_open: Files that stay open at most. One costs about 18 MiB at 1080p.
+        max_open: Files that stay open at most; None for 64, or fewer where the process may open few.
+        max_decoders: Decoders that these have at most, about 18 MiB each at 1080p; files encoded alike share one.
 
     Raises:
         ValueError: An argument out of range.
@@ -43,14 +47,17 @@ class PyAVDecoder:
         interpolation: str = "bilinear",
         untagged: str = "bt601",
         skip_unwanted: bool = True,
-        max_open: int = 16,
+        max_open: int | None = None,
+        max_decoders: int = 16,
     ) -> None:
         check_choice("fit", fit, FITS)
         check_choice("interpolation", interpolation, INTERPOLATIONS)
         check_choice("untagged", untagged, tuple(UNTAGGED))
-        if max_open < 1:
-            raise ValueError(f"max_open must be at least 1, got {max_open}")
-        self._videos = OpenVideos(index, max_open, skip_unwanted)
+        max_open = files_for_each_core(MAX_OPEN) if max_open is None else max_open
+        for name, value in (("max_open", max_open), ("max_decoders", max_decoders)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self._videos = OpenVideos(index, max_open, skip_unwanted, max_decoders=max_decoders)
         self._rotation = index.columns.rotation
         self._scaler = Scaler(parse_size(size), fit, interpolation, untagged)
 

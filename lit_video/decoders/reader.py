@@ -12,16 +12,15 @@ import errno
 import os
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
-from typing import Protocol
 
 import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from lit_video.container import UNREADABLE, Seek, demux, only_stream, open_video, reason_of, seek
+from lit_video.decoders.codecs import OpenCodec, SharedCodecs, depends_on_first_packet
 from lit_video.errors import DecodeError, MachineError
 from lit_video.index import VideoIndex
 from lit_video.index.bitstream import is_shown
@@ -32,47 +31,6 @@ from lit_video.planner import GopRead
 OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
-class Codec(Protocol):
-    """Packets in, pictures out."""
-
-    def decode(self, packet: Packet | None) -> list[VideoFrame]:
-        """Return the pictures that come out when `packet` goes in; None drains what is held back.
-
-        Raises:
-            av.FFmpegError: The packet is damaged.
-        """
-        ...
-
-    def flush(self) -> None:
-        """Forget all pictures, after the container was brought elsewhere."""
-        ...
-
-    def skip(self, unless_referred_to: bool) -> None:
-        """Have the next packet's picture decoded only if others refer to it, or in any case."""
-        ...
-
-
-class StreamCodec:
-    """The stream's own decoder on the calling thread."""
-
-    def __init__(self, stream: VideoStream, video_id: int) -> None:
-        self._stream = stream
-
-    def decode(self, packet: Packet | None) -> list[VideoFrame]:
-        """Return the pictures that come out when `packet` goes in."""
-        return self._stream.decode(packet)
-
-    def flush(self) -> None:
-        """Do nothing: seeking in the container flushed its streams."""
-
-    def skip(self, unless_referred_to: bool) -> None:
-        """Set what FFmpeg may leave out."""
-        self._stream.codec_context.skip_frame = "NONREF" if unless_referred_to else "DEFAULT"
-
-
-OpenCodec = Callable[[VideoStream, int], Codec]
-
-
 class OpenVideos:
     """Reads pictures; keeps the files that were used last open, `max_open` at most.
 
@@ -80,16 +38,24 @@ class OpenVideos:
         index: The videos.
         max_open: Files that stay open at most.
         skip_unwanted: Let the decoder skip pictures that nobody refers to and this read does not want, where safe.
-        open_codec: Makes the decoder of a file that was opened, from its stream and video id.
+        open_codec: Makes the codec of a file that was opened, from its stream and video id; by default on the CPU.
+        max_decoders: Different decoders that the open files have at most; by default no fewer than files.
 
     Attributes:
         num_opened: Containers opened so far.
     """
 
     def __init__(
-        self, index: VideoIndex, max_open: int, skip_unwanted: bool = False, open_codec: OpenCodec = StreamCodec
+        self,
+        index: VideoIndex,
+        max_open: int,
+        skip_unwanted: bool = False,
+        open_codec: OpenCodec | None = None,
+        max_decoders: int | None = None,
     ) -> None:
-        self._index, self._max_open, self._skip_unwanted, self._open_codec = index, max_open, skip_unwanted, open_codec
+        self._index, self._max_open, self._skip_unwanted = index, max_open, skip_unwanted
+        self._max_decoders = max_decoders or max_open
+        self._open_codec = open_codec or SharedCodecs(index)
         self._videos: OrderedDict[int, OpenVideo] = OrderedDict()
         self.num_opened = 0
 
@@ -135,6 +101,8 @@ class OpenVideos:
             while len(self._videos) >= self._max_open:
                 self._forget(next(iter(self._videos)))
             self._videos[video_id] = OpenVideo(self._index, video_id, self._skip_unwanted, self._open_codec)
+            while len({id(video.decoder) for video in self._videos.values()}) > self._max_decoders:
+                self._forget(next(iter(self._videos)))
         self._videos.move_to_end(video_id)
         video = self._videos[video_id]
         self.num_opened += video.count_opened()
@@ -180,6 +148,11 @@ class OpenVideo:
         self.cause = ""
         return self._by_pts(read) if self._exact else self._by_count(read)
 
+    @property
+    def decoder(self) -> object:
+        """What decodes this file; another one may share it."""
+        return self._codec.decoder
+
     def count_opened(self) -> int:
         """Return how often the file was opened since this was last asked."""
         opened, self._opened = self._opened, 0
@@ -207,9 +180,7 @@ class OpenVideo:
         self._opened += 1
         self._next_frame: int | None = 0  # what the next packet, or picture, continues from; None: nothing
         self._began = 0  # frame index of the start from which it is counted
-        if self._exact and self._codec_name == "h264" and "420" not in self._index.pixel_format(self._video_id):
-            # FFmpeg works around bugs of old x264 by the version in the first packet. In 4:4:4 every picture depends
-            # on it, so a decoder that begins elsewhere gives garbage.
+        if self._exact and depends_on_first_packet(self._index, self._video_id):
             self._decode(next(self._container.demux(self._stream), None))
             self._next_frame = None
 
@@ -270,7 +241,9 @@ class OpenVideo:
 
     def _can_go_on(self, read: GopRead) -> bool:
         """Tell whether decoding may continue where the last read ended: within this GOP, or right before it."""
-        return self._next_frame is not None and read.start <= self._next_frame <= read.frame_indices[0]
+        if self._next_frame is None or not self._codec.is_undisturbed:
+            return False
+        return read.start <= self._next_frame <= read.frame_indices[0]
 
     def _seek_to(self, start: Start) -> Iterable[Packet] | None:
         """Return the packets from the start's keyframe on, or None where seeking overshoots it."""

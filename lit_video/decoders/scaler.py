@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-import torch
+import numpy as np
 from av.filter import Graph
 from av.filter.context import FilterContext
 from av.video.frame import VideoFrame
@@ -53,8 +53,9 @@ class Scaler:
         source.push(picture)
         frame = sink.pull()
         assert isinstance(frame, VideoFrame)
+        rows = out.numpy()  # torch would divide a copy of this size between threads that wait for each other
         for channel, plane in enumerate(RGB_PLANES):
-            out[channel].copy_(torch.from_numpy(plane_rows(frame, plane)))
+            np.copyto(rows[channel], plane_rows(frame, plane))
 
     def _tag(self, picture: VideoFrame) -> None:
         """Have the picture say explicitly how it is to be taken."""
