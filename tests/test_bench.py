@@ -102,6 +102,7 @@ class TestCommand:
         ("given", "told"),
         {
             "--contenders fastest": "no contender 'fastest'; there are baseline, limit",
+            "--contenders ours,ours": "each contender once, please",
             "--rounds 0": "must be at least 1, got 0",
             "--videos 1,0": "must be at least 1, got 0",
         }.items(),

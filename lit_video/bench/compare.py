@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(make_exercise_data(Path(chosen.out), chosen.frames, chosen.links))
         else:
             rows = compare(chosen)
-            print_rows(rows, chosen)
             if chosen.json:
                 Path(chosen.json).write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+            print_rows(rows, chosen)
 
 
 def compare(chosen: argparse.Namespace) -> list[dict[str, Any]]:
@@ -158,6 +158,8 @@ def _names(text: str) -> list[str]:
     unknown = [name for name in names if name not in CONTENDERS]
     if unknown:
         raise argparse.ArgumentTypeError(f"no contender {unknown[0]!r}; there are {', '.join(CONTENDERS)}")
+    if len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError("each contender once, please: --rounds repeats them in turn")
     return names
 
 
