@@ -1,4 +1,4 @@
-"""Indices of videos that do not exist."""
+"""Indices of videos that do not exist, and reads of frames."""
 
 from fractions import Fraction
 
@@ -8,6 +8,7 @@ from lit_video.container import Seek
 from lit_video.index.scan import Entry
 from lit_video.index.table import VideoIndex, columns_of
 from lit_video.index.truth import Start
+from lit_video.planner import GopRead
 
 
 def index_of(lengths, gop):
@@ -32,3 +33,9 @@ def index_of(lengths, gop):
     ]
     files = [(f"/nowhere/{number}.mp4", 1000 + number, number) for number in range(len(lengths))]
     return VideoIndex(*columns_of(files, entries))
+
+
+def read_of(index, video_id, frames):
+    """The read of some frames of one GOP."""
+    start = int(index.start_of(index.offset[video_id] + np.array(frames[:1]))[0])
+    return GopRead(video_id, start, tuple(frames), tuple((place,) for place in range(len(frames))))

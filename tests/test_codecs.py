@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from lit_video import machine
+from lit_video.container import seek
 from lit_video.decoders.codecs import SharedCodecs
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.reader import OpenVideos
 from lit_video.errors import DecodeError
 from lit_video.index import VideoIndex
 from lit_video.picture import checksum
-from lit_video.planner import GopRead
 from lit_video.stamps import write_stamped
+from tests.fakes import read_of
 from tests.zoo import ZOO
 
 SHARING = [
@@ -36,8 +37,8 @@ def scan(folder):
     return VideoIndex.scan(folder, folder.with_name("index"), progress=False)
 
 
-def folder_of(tmp_path, ending, count=3, **encode):
-    for video_id in range(count):
+def folder_of(tmp_path, ending, **encode):
+    for video_id in range(3):
         write_stamped(tmp_path / "videos" / f"{video_id}.{ending}", 24, video_id, gop=8, **encode)
     return tmp_path / "videos"
 
@@ -45,11 +46,6 @@ def folder_of(tmp_path, ending, count=3, **encode):
 @pytest.fixture(autouse=True)
 def videos(tmp_path):
     (tmp_path / "videos").mkdir()
-
-
-def read_of(index, video_id, frames):
-    start = int(index.start_of(index.offset[video_id] + np.array(frames[:1]))[0])
-    return GopRead(video_id, start, tuple(frames), tuple((place,) for place in range(len(frames))))
 
 
 def reads_of(index, count):
@@ -73,9 +69,9 @@ def decoders_of(videos):
     return {id(video.decoder) for video in videos._videos.values()}
 
 
-def assert_as_with_one_each(index, reads, **arguments):
+def assert_as_with_one_each(index, reads):
     """The same pictures as from files that each are opened for one read."""
-    shared = OpenVideos(index, 64, skip_unwanted=True, **arguments)
+    shared = OpenVideos(index, 64, skip_unwanted=True)
     for read in reads:
         alone = OpenVideos(index, 1, skip_unwanted=True)
         assert sums_of(shared, read) == sums_of(alone, read), (index.path(read.video_id), read)
@@ -139,15 +135,11 @@ def test_colours_that_only_the_container_names_are_the_files_own(tmp_path):
 def test_decoding_goes_on_where_it_was_unless_another_file_came_between(tmp_path, monkeypatch):
     index = scan(folder_of(tmp_path, "mp4"))
     seeks = []
-    monkeypatch.setattr("lit_video.decoders.reader.seek", lambda *where: seeks.append(where[3]) or _seek(*where))
+    monkeypatch.setattr("lit_video.decoders.reader.seek", lambda *where: seeks.append(where) or seek(*where))
     videos = OpenVideos(index, 3)
     for video_id, frame, expected in ((0, 1, 0), (0, 5, 0), (1, 1, 1), (1, 4, 1), (0, 6, 2), (0, 7, 2)):
         assert list(sums_of(videos, read_of(index, video_id, (frame,)))) == [frame]
         assert len(seeks) == expected, (video_id, frame)
-
-
-def _seek(container, stream, how, target):
-    container.seek(target, stream=stream)
 
 
 def test_damage_in_one_file_does_not_reach_another(tmp_path):

@@ -4,7 +4,6 @@ import contextlib
 import gc
 
 import av
-import numpy as np
 import pytest
 import torch
 from av.video.frame import VideoFrame
@@ -22,13 +21,9 @@ from lit_video.planner import GopRead, plan
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.stamps import read_stamp, write_stamped
 from lit_video.testing import check_decoder
+from tests.fakes import read_of
 
 SIZE = (48, 64)
-
-
-def read_of(index, video_id, frames):
-    start = int(index.start_of(index.offset[video_id] + np.array(frames[:1]))[0])
-    return GopRead(video_id, start, tuple(frames), tuple((place,) for place in range(len(frames))))
 
 
 def decode(decoder, read, size=SIZE):

@@ -70,12 +70,15 @@ class SharedCodecs:
 
     def __call__(self, stream: VideoStream, video_id: int) -> StreamCodec:
         """Return a codec for an open file's stream."""
-        key: object = stream  # nobody else's
-        if self._index.made(video_id) == "exact" and not depends_on_first_packet(self._index, video_id):
-            key = parameters(stream.codec_context) if self._index.codec(video_id) in SHARED else stream
+        key = parameters(stream.codec_context) if self._may_share(video_id) else stream
         decoder = self._decoders.get(key) or Decoder(stream.codec_context)
         self._decoders[key] = decoder
         return StreamCodec(decoder)
+
+    def _may_share(self, video_id: int) -> bool:
+        index = self._index
+        exact = index.made(video_id) == "exact"
+        return exact and index.codec(video_id) in SHARED and not depends_on_first_packet(index, video_id)
 
 
 def depends_on_first_packet(index: VideoIndex, video_id: int) -> bool:
