@@ -16,6 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from lit_video.decoders.reader import without
 from lit_video.errors import DecodeError
 from lit_video.faults import Faults
 from lit_video.gather import Gathered
@@ -113,6 +114,13 @@ class Assembly:
     def _submit(self, read: GopRead) -> None:
         slots = self._pool.reserve(len(read.frame_indices))
         self._uses.update(zip(slots, map(len, read.positions), strict=True))
+        if damaged := self._faults.known(read):
+            slot_of = dict(zip(read.frame_indices, slots, strict=True))
+            for frame_index, error in damaged.items():
+                self._replace(Job(self._num_submitted, read, slots), frame_index, slot_of.pop(frame_index), error)
+            read, slots = without(read, damaged), list(slot_of.values())
+            if not slots:
+                return
         self._hand_out(Job(self._num_submitted, read, slots))
 
     def _hand_out(self, job: Job) -> None:

@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 TAGS: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 # What PyAV raises of a damaged file. FFmpegError alone is not enough: some of it PyAV finds out itself.
+AV_TIME_BASE = 1_000_000  # units of a container's duration in a second
 UNREADABLE = (av.error.FFmpegError, OSError, ValueError, LookupError)
 
 
@@ -91,14 +92,105 @@ def seek(container: InputContainer, stream: VideoStream, how: Seek, target: int)
 
 
 def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet | None]:
-    """Yield a stream's packets, and None in the place of the rest of a file that is cut off or damaged.
+    """Yield a stream's packets, and None in the place of each part of a file that cannot be read.
 
-    In an undamaged file a packet of size 0 comes last. Both have a decoder give what it holds back.
+    Behind such a part the file goes on: a demuxer that gave up is asked again, and is brought to a later time or byte
+    where it ends before the header says, until nothing new comes. In an undamaged file a packet of size 0 comes last;
+    both have a decoder give what it holds back.
     """
-    try:
-        yield from container.demux(stream)
-    except UNREADABLE:
+    place = _Place()
+    while True:
+        ended = False
+        try:
+            for packet in container.demux(stream):
+                if not packet.size:
+                    ended = True
+                    break
+                if place.is_new(packet):
+                    yield packet
+        except UNREADABLE:
+            pass
+        if ended and not place.falls_short(container, stream):
+            if packet is not None and not packet.size:
+                yield packet
+            return
         yield None
+        if not place.go_on(container, stream):
+            return
+
+
+class _Place:
+    """How far a file was read, and the next way to try behind a place where its demuxer gave up."""
+
+    STEPS = 12  # in each way, each twice as far as the one before: a second and more, 64 KiB and more
+    SHORT = 0.02  # what headers are off by
+
+    def __init__(self) -> None:
+        self._time: int | None = None
+        self._first: int | None = None
+        self._byte = 0
+        self._largest = 0
+        self._failed = 0  # ways tried since the last new packet
+        self._behind: int | None = None  # after a seek: packets up to this time were seen before
+
+    def is_new(self, packet: Packet) -> bool:
+        """Note how far a packet takes the reading, and tell whether it was not read before."""
+        time = packet.dts if packet.dts is not None else packet.pts
+        if self._behind is not None:
+            if time is None or time <= self._behind:
+                return False
+            self._behind = None
+        self._failed = 0
+        if time is not None:
+            self._first = time if self._first is None else min(self._first, time)
+            if self._time is not None:
+                self._largest = max(self._largest, time - self._time)
+            self._time = time if self._time is None else max(self._time, time)
+        if packet.pos is not None and packet.pos >= 0:
+            self._byte = max(self._byte, packet.pos + packet.size)
+        return True
+
+    def falls_short(self, container: InputContainer, stream: VideoStream) -> bool:
+        """Tell whether the file ended before its header says."""
+        if self._failed:
+            return self._failed < 2 * self.STEPS + 1
+        duration = duration_of(container, stream)
+        if duration is None or self._time is None or self._first is None:
+            return False
+        covered = self._time - max(0, self._first) + 2 * self._largest
+        return covered < (1 - self.SHORT) * duration and self._byte < (1 - self.SHORT) * (container.size or 0)
+
+    def go_on(self, container: InputContainer, stream: VideoStream) -> bool:
+        """Bring the container behind the place where it ended; tell whether there is a way left to try."""
+        while self._failed <= 2 * self.STEPS and self._time is not None:
+            way, self._failed = self._failed, self._failed + 1
+            if way == 0:
+                return True  # where it stands: MP4 has the next sample elsewhere
+            try:
+                self._behind = self._time
+                if way <= self.STEPS:
+                    ahead = max(self._largest, round(2 ** (way - 1) / stream.time_base)) if stream.time_base else 1
+                    if self._time + ahead > (duration_of(container, stream) or 0) + max(0, self._first or 0):
+                        continue
+                    container.seek(self._time + ahead, stream=stream, backward=False)
+                else:
+                    byte = self._byte + (65536 << way - self.STEPS - 1)
+                    if byte >= (container.size or 0):
+                        return False
+                    container.seek(byte, stream=stream, unsupported_byte_offset=True)
+            except UNREADABLE:
+                continue
+            return True
+        return False
+
+
+def duration_of(container: InputContainer, stream: VideoStream) -> int | None:
+    """Return what the header says a stream lasts, in its time base, or None where it says nothing."""
+    if stream.duration and stream.duration > 0:
+        return stream.duration
+    if container.duration and container.duration > 0 and stream.time_base:
+        return round(container.duration / AV_TIME_BASE / stream.time_base)
+    return None
 
 
 def decode(stream: VideoStream, packet: Packet | None) -> list[VideoFrame]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from lit_video.decoders.reader import reasons
 from lit_video.errors import DecodeError
 from lit_video.index import VideoIndex
 from lit_video.planner import GopRead
@@ -15,6 +16,7 @@ POLICIES = ("raise", "skip", "redraw")
 
 # So many frames in a row that cannot be decoded are no longer a few damaged ones.
 MOST_REDRAWS = 32
+MOST_DRAWS = 1000  # among frames that the index knows to be damaged
 
 
 class Fault(NamedTuple):
@@ -66,16 +68,32 @@ class Faults:
         index: The videos.
         seed: The run's.
         epoch: This one.
+        trust_flags: Frames of which only their decoder says that they are damaged are.
 
     Attributes:
         ledger: Frames that were not delivered, in no particular order.
     """
 
-    def __init__(self, policy: str, index: VideoIndex, seed: int, epoch: int) -> None:
+    def __init__(self, policy: str, index: VideoIndex, seed: int, epoch: int, trust_flags: bool = True) -> None:
         self._policy, self._index, self._seed, self._epoch = policy, index, seed, epoch
+        self._trust_flags = trust_flags
         self._redraws: dict[int, Redraw] = {}  # by number of the job that decodes a replacement
         self._left_out: dict[int, Redraw] = {}  # by position
         self.ledger: list[Fault] = []
+
+    def known(self, read: GopRead) -> dict[int, DecodeError]:
+        """Return an error for each frame of a read that the index knows to be damaged, by frame index.
+
+        Raises:
+            DecodeError: The policy puts up with none.
+        """
+        if read.video_id not in self._index.damaged_videos:
+            return {}
+        found = reasons(self._index, read, self._trust_flags)
+        path, length = self._index.path(read.video_id), int(self._index.lengths[read.video_id])
+        if found and self._policy == "raise":
+            raise DecodeError(path, sorted(found), length, next(iter(found.values())))
+        return {frame: DecodeError(path, [frame], length, why) for frame, why in found.items()}
 
     def missing(self, job: Job, error: BaseException | None) -> list[int]:
         """Return the frame indices of a job that did not come.
@@ -117,8 +135,11 @@ class Faults:
 
     def _draw(self, before: Redraw, positions: tuple[int, ...]) -> tuple[GopRead, Redraw]:
         draw = rng(self._seed, "redraw", self._epoch, before.original, before.attempt)
-        frame = int(draw.integers(self._index.num_frames))
-        return self._read_of(frame, positions), replace(before, attempt=before.attempt + 1)
+        for _ in range(MOST_DRAWS):
+            read = self._read_of(int(draw.integers(self._index.num_frames)), positions)
+            if not reasons(self._index, read, self._trust_flags):
+                break
+        return read, replace(before, attempt=before.attempt + 1)
 
     def expect(self, number: int, redraw: Redraw) -> None:
         """Remember that job `number` decodes a replacement."""

@@ -267,7 +267,8 @@ class VideoLoader:
         workers = self._start_workers(self._pool)
         reads = plan(order, self.index, budget.lookahead, budget.held)
         gather = choose_gather(self._pool.frames.device, self.device)
-        faults = Faults(self.on_error, self.index, self.seed, self._place.epoch)
+        trust = getattr(self._decoder(0), "trust_flags", True)
+        faults = Faults(self.on_error, self.index, self.seed, self._place.epoch, trust)
         self._run = EpochRun(order, reads, self._pool, workers, budget.admission, gather, self._weigh, faults)
         return self._run
 

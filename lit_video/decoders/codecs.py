@@ -35,6 +35,15 @@ class Codec(Protocol):
         """Whether no other file's packets went through the decoder since this one's last, or since it was made."""
         ...
 
+    @property
+    def is_spoilt(self) -> bool:
+        """Whether the decoder met damage, in whatever file: what it gives from then on cannot be trusted."""
+        ...
+
+    def spoil(self) -> None:
+        """Note that the decoder met damage. It is not used again; files that are opened from now on get another."""
+        ...
+
     def decode(self, packet: Packet | None) -> list[VideoFrame]:
         """Return the pictures that come out when `packet` goes in; None drains what is held back.
 
@@ -71,7 +80,9 @@ class SharedCodecs:
     def __call__(self, stream: VideoStream, video_id: int) -> StreamCodec:
         """Return a codec for an open file's stream."""
         key = parameters(stream.codec_context) if self._may_share(video_id) else stream
-        decoder = self._decoders.get(key) or Decoder(stream.codec_context)
+        decoder = self._decoders.get(key)
+        if decoder is None or decoder.is_spoilt:
+            decoder = Decoder(stream.codec_context)
         self._decoders[key] = decoder
         return StreamCodec(decoder)
 
@@ -121,6 +132,7 @@ class Decoder:
     def __init__(self, context: VideoCodecContext) -> None:
         self.context = context
         self.user: object = None
+        self.is_spoilt = False
 
 
 class StreamCodec:
@@ -134,6 +146,15 @@ class StreamCodec:
     def is_undisturbed(self) -> bool:
         """Whether no other file's packets went through the decoder since this one's last, or since it was made."""
         return self.decoder.user in (None, self._name)
+
+    @property
+    def is_spoilt(self) -> bool:
+        """Whether the decoder met damage, in whatever file."""
+        return self.decoder.is_spoilt
+
+    def spoil(self) -> None:
+        """Note that the decoder met damage."""
+        self.decoder.is_spoilt = True
 
     def decode(self, packet: Packet | None) -> list[VideoFrame]:
         """Return the pictures that come out when `packet` goes in."""

@@ -287,6 +287,11 @@ class GpuCodec:
         self.is_undisturbed = True  # no other file uses it
         self._context, self._path = context, path
         self._worked = False  # it gave a picture
+        self.is_spoilt = False
+
+    def spoil(self) -> None:
+        """Note that the decoder met damage: the file is opened anew, and has another then."""
+        self.is_spoilt = True
 
     def decode(self, packet: Packet | None) -> list[VideoFrame]:
         """Return the pictures that come out when `packet` goes in; the empty packet at the end drains, as None does."""

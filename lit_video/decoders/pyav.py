@@ -31,6 +31,8 @@ class PyAVDecoder:
             was shown to be safe). The frames are the same.
         max_open: Files that stay open at most; None for 64, or fewer where the process may open few.
         max_decoders: Decoders that these have at most, about 18 MiB each at 1080p; files encoded alike share one.
+        trust_flags: Take pictures for damaged of which only the decoder says so. False delivers them as a sequential
+            decode does, for files that every player plays and whose decoder complains of all.
 
     Raises:
         ValueError: An argument out of range.
@@ -49,6 +51,7 @@ class PyAVDecoder:
         skip_unwanted: bool = True,
         max_open: int | None = None,
         max_decoders: int = 16,
+        trust_flags: bool = True,
     ) -> None:
         check_choice("fit", fit, FITS)
         check_choice("interpolation", interpolation, INTERPOLATIONS)
@@ -57,7 +60,10 @@ class PyAVDecoder:
         for name, value in (("max_open", max_open), ("max_decoders", max_decoders)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        self._videos = OpenVideos(index, max_open, skip_unwanted, max_decoders=max_decoders)
+        self.trust_flags = trust_flags
+        self._videos = OpenVideos(
+            index, max_open, skip_unwanted, max_decoders=max_decoders, trust_flags=trust_flags
+        )
         self._rotation = index.columns.rotation
         self._scaler = Scaler(parse_size(size), fit, interpolation, untagged)
 

@@ -11,8 +11,10 @@ import contextlib
 import errno
 import os
 import zlib
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Container, Generator, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -24,7 +26,8 @@ from lit_video.decoders.codecs import OpenCodec, SharedCodecs, depends_on_first_
 from lit_video.errors import DecodeError, MachineError
 from lit_video.index import VideoIndex
 from lit_video.index.bitstream import is_shown
-from lit_video.index.truth import Start
+from lit_video.index.damage import FLAGGED
+from lit_video.index.truth import Start, is_left_out
 from lit_video.planner import GopRead
 
 # Not the file's fault, and no reason to leave its frames out: too many open files, too little memory.
@@ -40,6 +43,7 @@ class OpenVideos:
         skip_unwanted: Let the decoder skip pictures that nobody refers to and this read does not want, where safe.
         open_codec: Makes the codec of a file that was opened, from its stream and video id; by default on the CPU.
         max_decoders: Different decoders that the open files have at most; by default no fewer than files.
+        trust_flags: Refuse pictures of which only the decoder says that they are damaged.
 
     Attributes:
         num_opened: Containers opened so far.
@@ -52,7 +56,9 @@ class OpenVideos:
         skip_unwanted: bool = False,
         open_codec: OpenCodec | None = None,
         max_decoders: int | None = None,
+        trust_flags: bool = True,
     ) -> None:
+        self._trust_flags = trust_flags
         self._index, self._max_open, self._skip_unwanted = index, max_open, skip_unwanted
         self._max_decoders = max_decoders or max_open
         self._open_codec = open_codec or SharedCodecs(index)
@@ -65,13 +71,16 @@ class OpenVideos:
         Raises:
             DecodeError: One did not come.
         """
-        missing = set(read.frame_indices)
+        missing, cause = set(read.frame_indices), ""
+        damaged = reasons(self._index, read, self._trust_flags)
         try:
-            video = self._get(read.video_id)
-            for frame_index, picture in video.pictures(read):
-                missing.discard(frame_index)
-                yield frame_index, picture
-            cause = video.cause
+            if len(damaged) < len(missing):
+                video = self._get(read.video_id)
+                for frame_index, picture in video.pictures(without(read, damaged)):
+                    missing.discard(frame_index)
+                    yield frame_index, picture
+                cause = video.cause
+            cause = next(iter(damaged.values()), cause)
         except UNREADABLE as error:
             self._forget(read.video_id)
             if getattr(error, "errno", None) in OF_THE_MACHINE:
@@ -100,11 +109,14 @@ class OpenVideos:
         if video_id not in self._videos:
             while len(self._videos) >= self._max_open:
                 self._forget(next(iter(self._videos)))
-            self._videos[video_id] = OpenVideo(self._index, video_id, self._skip_unwanted, self._open_codec)
+            self._videos[video_id] = OpenVideo(
+                self._index, video_id, self._skip_unwanted, self._open_codec, self._trust_flags
+            )
             while len({id(video.decoder) for video in self._videos.values()}) > self._max_decoders:
                 self._forget(next(iter(self._videos)))
         self._videos.move_to_end(video_id)
         video = self._videos[video_id]
+        video.leave_spoilt_decoder()
         self.num_opened += video.count_opened()
         return video
 
@@ -112,6 +124,23 @@ class OpenVideos:
         video = self._videos.pop(video_id, None)
         if video is not None:
             video.close()
+
+
+def reasons(index: VideoIndex, read: GopRead, trust_flags: bool = True) -> dict[int, str]:
+    """Return why frames of a read are damaged, as the index knows, by frame index; those that are not are left out."""
+    runs = [run for run in index.damage(read.video_id) if trust_flags or run.why != FLAGGED]
+    return {frame: run.why for run in runs for frame in _between(read.frame_indices, run.first, run.last)}
+
+
+def _between(frames: tuple[int, ...], first: int, last: int) -> tuple[int, ...]:
+    return frames[bisect_left(frames, first) : bisect_right(frames, last)]
+
+
+def without(read: GopRead, frames: Container[int]) -> GopRead:
+    """Return a read of fewer frames."""
+    kept = [place for place, frame in enumerate(read.frame_indices) if frame not in frames]
+    wanted, positions = (tuple(values[place] for place in kept) for values in (read.frame_indices, read.positions))
+    return replace(read, frame_indices=wanted, positions=positions)
 
 
 def check_unchanged(index: VideoIndex, video_id: int) -> None:
@@ -132,14 +161,21 @@ class OpenVideo:
         cause: What FFmpeg said of the last packet that it could not decode.
     """
 
-    def __init__(self, index: VideoIndex, video_id: int, skip_unwanted: bool, open_codec: OpenCodec) -> None:
+    def __init__(
+        self, index: VideoIndex, video_id: int, skip_unwanted: bool, open_codec: OpenCodec, trust_flags: bool
+    ) -> None:
         self._index, self._video_id, self._open_codec = index, video_id, open_codec
+        self._trust_flags = trust_flags
         self._path = index.path(video_id)
         self._pts = index.pts[slice(*index.offset[video_id : video_id + 2])]
         self._exact, self._codec_name = index.made(video_id) == "exact", index.codec(video_id)
         # Safe under this rule only: H.264, one thread, a pts for each packet that names one picture. HEVC, AV1 and
         # MPEG-4 gave wrong or missing pictures when they were skipped.
         self._skips = skip_unwanted and self._exact and self._codec_name == "h264"
+        # Damaged packets are not decoded: no undamaged picture refers to them.
+        runs = [run for run in index.damage(video_id) if trust_flags or run.why != FLAGGED]
+        self._damaged = {int(pts) for run in runs for pts in self._pts[run.first : run.last + 1]} if self._exact else ()
+        self._left_out = index.left_out(video_id)
         self._opened = 0
         self._open()
 
@@ -152,6 +188,11 @@ class OpenVideo:
     def decoder(self) -> object:
         """What decodes this file; another one may share it."""
         return self._codec.decoder
+
+    def leave_spoilt_decoder(self) -> None:
+        """Open the file anew, with another decoder, if the one it had met damage."""
+        if self._codec.is_spoilt:
+            self._reopen()
 
     def count_opened(self) -> int:
         """Return how often the file was opened since this was last asked."""
@@ -211,6 +252,7 @@ class OpenVideo:
         while wanted:
             for packets in self._approaches(read):
                 damaged = yield from self._feed(packets, wanted, begin)
+                self.leave_spoilt_decoder()
                 if damaged in wanted and self._skips:
                     # Once more without it: where nobody refers to it, it is skipped now, as in reads that never wanted
                     # it. So whether a frame can be had does not depend on what else was asked for.
@@ -284,13 +326,17 @@ class OpenVideo:
         for packet in packets:
             if not packet.size:
                 break
+            if packet.pts in self._damaged:
+                last = packet.pts if last is None else max(last, packet.pts)
+                continue
             if self._skips:
                 self._codec.skip(unless_referred_to=packet.pts not in wanted)
             pictures, failed = self._try_to_decode(packet)
             # What the decoder still holds when a packet fails came before it.
-            held = self._try_to_decode(None)[0] if failed else []
+            held = self._try_to_decode(None)[0] if failed and self._trust_flags else []
             damaged = yield from self._pick(chain(pictures, held), wanted, begin)
-            if failed or damaged is not None:
+            if (failed and self._trust_flags) or damaged is not None:
+                self._codec.spoil()
                 return packet.pts if damaged is None else damaged
             if is_shown(self._codec_name, memoryview(packet)):  # VP8 gives a hidden picture the time of the next one
                 owed.discard(packet.pts)
@@ -299,7 +345,10 @@ class OpenVideo:
             if not owed:
                 break
         if wanted:
-            return (yield from self._pick(self._decode(None), wanted, begin))
+            damaged = yield from self._pick(self._decode(None), wanted, begin)
+            if damaged is not None:
+                self._codec.spoil()
+            return damaged
         if last is not None:
             self._next_frame = int(np.searchsorted(self._pts, last, side="right"))
         return None
@@ -311,7 +360,7 @@ class OpenVideo:
         for picture in pictures:
             if picture.pts is None or picture.pts < begin:
                 continue
-            if picture.is_corrupt:
+            if picture.is_corrupt and self._trust_flags:
                 self.cause = self.cause or "its picture is damaged, or one that it refers to"
                 return picture.pts
             frame_index = wanted.pop(picture.pts, None)
@@ -358,12 +407,20 @@ class OpenVideo:
         """Feed packets, the last one that drains the decoder too, until all wanted pictures are out."""
         frame, self._next_frame = self._next_frame, None
         assert frame is not None
+        failed = False
         for packet in packets:
-            for picture in self._decode(packet):
+            if packet is not None and is_left_out(packet, self._left_out):
+                continue
+            # What was tried gives the right pictures, errors or not; but such a decoder is not for anything else.
+            pictures, error = self._try_to_decode(packet)
+            failed = failed or error or any(picture.is_corrupt for picture in pictures)
+            for picture in pictures:
                 if frame in wanted and frame >= self._began:
                     wanted.discard(frame)
                     yield frame, picture
                 frame += 1
             if not wanted:
-                self._next_frame = frame if packet is not None and packet.size else None
-                return
+                self._next_frame = frame if packet is not None and packet.size and not failed else None
+                break
+        if failed:
+            self._codec.spoil()

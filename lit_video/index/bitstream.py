@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lit_video.index.headers import h264_sequence
+
 H264_IDR, H264_SEI, H264_SPS, H264_SEI_RECOVERY_POINT = 5, 6, 7, 6
-H264_HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 PARAMETER_SETS = {"h264": frozenset({7, 8}), "hevc": frozenset({32, 33, 34})}
 # Pictures with a broken link before them, end of sequence, end of bitstream: what follows may not be shown.
 HEVC_BREAKS = frozenset({16, 17, 18, 36, 37})
@@ -25,10 +26,20 @@ def is_clean_start(codec: str, packet: bytes, extradata: bytes | None) -> bool:
         extradata: The stream's global header, if any.
     """
     if codec == "h264":
-        return any(_h264_recovers_at_once(unit) for unit in _nal_units(packet, extradata, length_byte=4))
+        return any(_h264_recovers_at_once(unit) for unit in nal_units(codec, packet, extradata))
     if codec == "hevc":  # BLA, IDR and CRA pictures: NAL types 16 to 23
-        return any(16 <= unit[0] >> 1 & 63 <= 23 for unit in _nal_units(packet, extradata, length_byte=21) if len(unit))
+        return any(16 <= unit[0] >> 1 & 63 <= 23 for unit in nal_units(codec, packet, extradata) if len(unit))
     return True
+
+
+def is_independent(codec: str, packet: memoryview, extradata: bytes | None) -> bool:
+    """Tell whether a clean start is one by what the codec is, and not only because it says so of itself.
+
+    H.264's recovery points are the encoder's word; pictures behind one may refer to pictures before it.
+    """
+    if codec != "h264":
+        return True
+    return any(len(unit) and unit[0] & 31 == H264_IDR for unit in nal_units(codec, packet, extradata))
 
 
 def is_no_plain_picture(codec: str, packet: memoryview, extradata: bytes | None) -> bool:
@@ -41,7 +52,7 @@ def is_no_plain_picture(codec: str, packet: memoryview, extradata: bytes | None)
     if codec not in PARAMETER_SETS:
         return False
     has_picture = has_units = False
-    for unit in _nal_units(packet, extradata, length_byte=4 if codec == "h264" else 21):
+    for unit in nal_units(codec, packet, extradata):
         if not len(unit):
             continue
         has_units = True
@@ -59,73 +70,30 @@ def may_be_interlaced(extradata: bytes | None, packet: bytes) -> bool:
 
     ITU-T H.264, section 7.3.2.1.1: frame_mbs_only_flag of the sequence parameter set.
     """
-    units = [*_nal_units(packet, extradata, 4), *_header_units(extradata)]
+    units = [*nal_units("h264", packet, extradata), *header_units("h264", extradata)]
     headers = [unit for unit in units if len(unit) > 4 and unit[0] & 31 == H264_SPS]
-    return any(not _frame_mbs_only(bytes(unit)) for unit in headers)
+    return any(not h264_sequence(unit).frames_only for unit in headers)
 
 
-def _header_units(extradata: bytes | None) -> Iterator[bytes]:
-    """Yield the units of a global header: avcC has sequence parameter sets behind lengths of two bytes."""
-    if extradata and extradata[0] == 1:
-        place = 6
-        for _ in range(extradata[5] & 31 if len(extradata) > 5 else 0):
+def header_units(codec: str, extradata: bytes | None) -> Iterator[bytes]:
+    """Yield the units of H.264's or HEVC's global header, whichever of its two forms it has."""
+    if not extradata:
+        return
+    if extradata[0] != 1:
+        yield from extradata.split(b"\0\0\1")[1:]
+        return
+    place = 5 if codec == "h264" else 22
+    lists = 2 if codec == "h264" else extradata[place] if len(extradata) > place else 0
+    place += codec == "hevc"
+    for number in range(lists):
+        if codec == "hevc":
+            place, count = place + 3, int.from_bytes(extradata[place + 1 : place + 3], "big")
+        else:
+            place, count = place + 1, (extradata[place] if len(extradata) > place else 0) & (255 if number else 31)
+        for _ in range(count):
             size = int.from_bytes(extradata[place : place + 2], "big")
             yield extradata[place + 2 : place + 2 + size]
             place += 2 + size
-    elif extradata:
-        yield from extradata.split(b"\0\0\1")[1:]
-
-
-def _frame_mbs_only(unit: bytes) -> bool:
-    bits = _Bits(unit[1:].replace(b"\0\0\3", b"\0\0"))
-    profile = bits.take(8)
-    bits.take(16)  # constraints and level
-    bits.golomb()
-    if profile in H264_HIGH_PROFILES:
-        if bits.golomb() == 3:  # chroma_format_idc: 4:4:4
-            bits.take(1)
-        bits.golomb()
-        bits.golomb()
-        bits.take(1)
-        if bits.take(1):  # scaling matrices, which nobody writes: not worth reading
-            return False
-    bits.golomb()
-    order = bits.golomb()
-    if order == 0:
-        bits.golomb()
-    elif order == 1:
-        bits.take(1)
-        for _ in range(2):
-            bits.golomb()
-        for _ in range(bits.golomb()):
-            bits.golomb()
-    bits.golomb()
-    bits.take(1)
-    bits.golomb()
-    bits.golomb()
-    return bool(bits.take(1))
-
-
-class _Bits:
-    """Reads bits from the first on; behind the end there are zeros."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self._place = data, 0
-
-    def take(self, count: int) -> int:
-        value = 0
-        for _ in range(count):
-            byte, bit = divmod(self._place, 8)
-            value = 2 * value + (self._data[byte] >> 7 - bit & 1 if byte < len(self._data) else 0)
-            self._place += 1
-        return value
-
-    def golomb(self) -> int:
-        """Return an Exp-Golomb code's number (section 9.1), unsigned."""
-        zeros = 0
-        while zeros < 32 and not self.take(1):
-            zeros += 1
-        return 2**zeros - 1 + self.take(zeros)
 
 
 def is_shown(codec: str, packet: bytes | memoryview) -> bool:
@@ -175,12 +143,36 @@ def _sei_number(data: bytes, place: int) -> tuple[int, int]:
     return value + (data[place] if place < len(data) else 0), place + 1
 
 
-def _nal_units(packet: bytes | memoryview, extradata: bytes | None, length_byte: int) -> Iterator[bytes | memoryview]:
-    """Yield the units of a packet: behind start codes, or behind lengths where the global header says so."""
-    if extradata and extradata[0] == 1 and len(extradata) > length_byte:
-        yield from _length_prefixed(packet, (extradata[length_byte] & 3) + 1)
+def nal_units(codec: str, packet: bytes | memoryview, extradata: bytes | None) -> Iterator[bytes | memoryview]:
+    """Yield the units of a packet of H.264 or HEVC: behind start codes, or behind lengths where the header says so."""
+    width = _length_width(codec, extradata)
+    if width:
+        yield from _length_prefixed(packet, width)
     else:
         yield from bytes(packet).split(b"\0\0\1")[1:]
+
+
+def picture_units(codec: str, packet: bytes, extradata: bytes | None) -> Iterator[bytes]:
+    """Yield the units that have parts of a picture, of packets in which units are told apart by lengths."""
+    width = _length_width(codec, extradata) if codec in PARAMETER_SETS else 0
+    for unit in _length_prefixed(packet, width) if width else ():
+        if len(unit) and (unit[0] & 31 <= 5 if codec == "h264" else unit[0] >> 1 & 63 < 32):
+            yield bytes(unit)
+
+
+def is_cut_short(codec: str, packet: memoryview, extradata: bytes | None) -> bool:
+    """Tell whether a unit of a packet would end behind it."""
+    width = _length_width(codec, extradata) if codec in PARAMETER_SETS else 0
+    place = 0
+    while width and place + width < len(packet):
+        place += width + int.from_bytes(packet[place : place + width], "big")
+    return bool(width) and place > len(packet)
+
+
+def _length_width(codec: str, extradata: bytes | None) -> int:
+    """Return how many bytes a unit's length has, 0 where units are told apart by start codes."""
+    place = 4 if codec == "h264" else 21
+    return (extradata[place] & 3) + 1 if extradata and extradata[0] == 1 and len(extradata) > place else 0
 
 
 def _length_prefixed(packet: bytes | memoryview, width: int) -> Iterator[bytes | memoryview]:

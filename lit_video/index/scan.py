@@ -22,9 +22,26 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Int64
 
-from lit_video.container import UNREADABLE, Seek, choose_stream, decode, demux, only_stream, open_video, reason_of
-from lit_video.index.bitstream import is_clean_start, is_no_plain_picture, is_shown, may_be_interlaced
-from lit_video.index.truth import Start, decode_sequentially, find_starts
+from lit_video.container import (
+    UNREADABLE,
+    Seek,
+    choose_stream,
+    decode,
+    demux,
+    duration_of,
+    only_stream,
+    open_video,
+    reason_of,
+)
+from lit_video.index.bitstream import (
+    is_clean_start,
+    is_independent,
+    is_no_plain_picture,
+    is_shown,
+    may_be_interlaced,
+)
+from lit_video.index.damage import Packets, Run, runs_of
+from lit_video.index.truth import Start, damage_between, decode_sequentially, find_starts, starts_hold
 from lit_video.picture import rotation_of
 
 # Codecs whose decoders give one picture, with the packet's pts, for each packet that is_shown() lets pass. In those of
@@ -34,6 +51,11 @@ IN_ORDER = frozenset({"av1", "vp8", "vp9", "mjpeg", "prores", "png", "dnxhd"})
 
 # Demuxers in which a seek by time lands at or before the keyframe asked for, or fails where it can be seen.
 SEEKABLE_BY_TIME = frozenset({"mov", "mp4", "matroska", "webm"})
+
+
+# A file falls short of its header if so large a part is missing; the header's number of frames is believed if it is
+# about what the duration says.
+SHORT, ROUGHLY = 0.02, 0.2
 
 
 class NotAVideo(Exception):
@@ -58,6 +80,9 @@ class Entry:
         made: `exact` (from packets) or `decoded` (all pictures were decoded once).
         pts: Of each picture in presentation order; where `decoded`, as the decoder gave it, ascending or not.
         starts: Where decoding can begin, ascending, frame 0 first.
+        damage: Frames that are damaged, ascending.
+        expected: Frames that the header promises, where the file falls short of it; else as many as there are.
+        left_out: Checksums of packets that are not to be decoded: damaged, and nobody refers to them.
     """
 
     stream: int
@@ -73,6 +98,9 @@ class Entry:
     made: str
     pts: Int64[np.ndarray, " frames"]
     starts: list[Start]
+    damage: list[Run]
+    expected: int
+    left_out: list[int]
 
 
 def scan_file(path: Path) -> Entry:
@@ -95,17 +123,21 @@ def scan_file(path: Path) -> Entry:
 
 
 def _scan(path: Path, container: InputContainer, stream: VideoStream) -> Entry:
-    packets = _Packets(stream)
-    for packet in demux(container, stream):
-        packets.add(packet)
+    packets = _read(container, stream, frozenset())
     picture = packets.first_picture
     if picture is None:
         raise NotAVideo("no picture could be decoded" if packets.pts else "its video stream has no packets")
+    if common := packets.seen.way_of_the_file():
+        with open_video(path) as again:
+            packets = _read(again, only_stream(again, stream.index), common)
+    packets.seen.note_gaps()
     seekable = not SEEKABLE_BY_TIME.isdisjoint(container.format.name.split(","))
-    if seekable and packets.can_be_trusted():
-        made, (pts, starts) = "exact", packets.frames()
+    left_out: list[int] = []
+    if seekable and packets.can_be_trusted() and starts_hold(path, stream.index, packets.recovery_points()):
+        made, (pts, starts), damage = "exact", packets.frames(), packets.damage()
     else:
-        made, (pts, starts) = "decoded", _decode(path, stream)
+        made = "decoded"
+        pts, starts, damage, left_out = _decode(path, stream, packets.seen)
     return Entry(
         stream=stream.index,
         time_base=_fraction(stream.time_base),
@@ -120,7 +152,36 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> Entry:
         made=made,
         pts=pts,
         starts=starts,
+        damage=damage,
+        expected=_expected(container, stream, packets, len(pts)),
+        left_out=left_out,
     )
+
+
+def _read(container: InputContainer, stream: VideoStream, common: frozenset[str]) -> _Packets:
+    packets = _Packets(container, stream, common)
+    for packet in demux(container, stream):
+        packets.add(packet)
+    return packets
+
+
+def _expected(container: InputContainer, stream: VideoStream, packets: _Packets, frames: int) -> int:
+    """Return the number of frames that the header promises, if the file falls short of it, else `frames`.
+
+    Headers lie: a number of frames counts only if it fits the duration, and a duration only if packets end before it.
+    """
+    times = sorted(time for time in packets.seen.times if time is not None)
+    steps = np.diff(np.unique(np.array(times, np.int64)))
+    duration = duration_of(container, stream)
+    if duration is None or not len(steps):
+        return frames
+    promised = round(duration / float(np.median(steps)))
+    if stream.frames and abs(stream.frames - promised) <= ROUGHLY * promised:
+        promised = stream.frames
+    elif times[-1] - max(0, times[0]) + 2 * int(steps.max()) >= (1 - SHORT) * duration:
+        return frames
+    not_shown = packets.num_discarded + len(packets.seen.times) - len(packets.shown)
+    return promised if frames + not_shown < (1 - SHORT) * promised - 2 else frames
 
 
 def _fraction(ratio: Any) -> Fraction:
@@ -131,9 +192,13 @@ def _fraction(ratio: Any) -> Fraction:
 class _Packets:
     """What one pass over a stream's packets tells, and whether that is all there is to know."""
 
-    def __init__(self, stream: VideoStream) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, common: frozenset[str]) -> None:
         self.stream = stream
         self.codec: str = stream.codec_context.codec.canonical_name
+        self.seen = Packets(self.codec, stream.codec_context.extradata, container.format.name, common)
+        self.num_discarded = 0
+        self.shown: list[int] = []  # places among all packets of those that have a picture to show
+        self._recovery_points: list[int] = []  # times of starts whose own bits are all that speaks for them
         self.pts: list[int | None] = []
         self.keyframe_pts: list[int | None] = []
         self.latest: int | None = None  # the largest pts so far
@@ -148,25 +213,33 @@ class _Packets:
             return
         if not packet.size:
             return
-        if packet.is_corrupt or packet.is_discard:
-            self.trusted = False
+        if packet.is_discard:
+            self.trusted, self.num_discarded = False, self.num_discarded + 1
         data = memoryview(packet)
+        extradata = self.stream.codec_context.extradata
+        is_start = packet.is_keyframe and is_clean_start(self.codec, bytes(data), extradata)
+        self.seen.add(packet, is_start)
         if not is_shown(self.codec, data):
             return
-        extradata = self.stream.codec_context.extradata
+        self.shown.append(len(self.seen.why) - 1)
         if not self.pts and self.codec == "h264" and may_be_interlaced(extradata, bytes(data)):
             self.trusted = False
+        if self.seen.broken[-1]:  # its bits say nothing
+            self._add_times(packet, is_start)
+            return
         if is_no_plain_picture(self.codec, data, extradata):
             self.trusted = False
-        self._add_times(packet)
-        if packet.is_keyframe and not is_clean_start(self.codec, bytes(data), extradata):
+        self._add_times(packet, is_start)
+        if packet.is_keyframe and not is_start:
             self.trusted = False
+        if is_start and packet.pts is not None and not is_independent(self.codec, data, extradata):
+            self._recovery_points.append(packet.pts)
 
-    def _add_times(self, packet: Packet) -> None:
+    def _add_times(self, packet: Packet, is_start: bool) -> None:
         self.pts.append(packet.pts)
         if packet.pts is None:
             return
-        if packet.is_keyframe:
+        if packet.is_keyframe and (is_start or not self.keyframe_pts):
             self.keyframe_pts.append(packet.pts)
         # What is stored before a keyframe is shown before it, and where nothing is reordered, before any picture.
         if self.latest is not None and packet.pts < self.latest and (packet.is_keyframe or self.codec in IN_ORDER):
@@ -206,13 +279,29 @@ class _Packets:
         starts = zip(np.searchsorted(pts, keyframes).tolist(), keyframes.tolist(), strict=True)
         return pts, [Start(frame, Seek.TIME, target) for frame, target in starts]
 
+    def damage(self) -> list[Run]:
+        """Return the frames that are damaged, as their packets show."""
+        pts = np.array(self.pts, np.int64)
+        frames = np.searchsorted(np.sort(pts), pts).tolist()
+        reasons = (self.seen.why[place] for place in self.shown)
+        return runs_of({frame: why for frame, why in zip(frames, reasons, strict=True) if why})
 
-def _decode(path: Path, stream: VideoStream) -> tuple[np.ndarray, list[Start]]:
-    truth = decode_sequentially(path, stream.index)
+    def recovery_points(self) -> list[tuple[int, int, int | None]]:
+        """Return, of starts that must be tried, the time, and those of the starts before and after."""
+        times = sorted(pts for pts in self.keyframe_pts if pts is not None)
+        places = [place for place in map(times.index, self._recovery_points) if place]
+        return [(times[place], times[place - 1], next(iter(times[place + 1 : place + 2]), None)) for place in places]
+
+
+def _decode(
+    path: Path, stream: VideoStream, packets: Packets
+) -> tuple[np.ndarray, list[Start], list[Run], list[int]]:
+    truth = decode_sequentially(path, stream.index, packets)
     if not truth.pts:
         raise NotAVideo("no picture could be decoded")
+    starts = find_starts(path, stream.index, truth)
     rate, base = stream.guessed_rate, stream.time_base
     step = max(1, round(1 / (_fraction(rate) * _fraction(base)))) if rate and base else 1
     last = -step
     pts = [last := last + step if value is None else value for value in truth.pts]
-    return np.array(pts, np.int64), find_starts(path, stream.index, truth)
+    return np.array(pts, np.int64), starts, damage_between(truth, starts), sorted(truth.left_out)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Float64, Int, Int64
 
 from lit_video.container import Seek
+from lit_video.index.damage import Run
 from lit_video.index.labels import Labels, find_labels
 from lit_video.index.scan import Entry
 from lit_video.index.truth import Start
@@ -43,7 +45,7 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """The columns as they lie on disk. V videos, N frames, K starts; half-open ranges `[offset[v], offset[v + 1])`."""
+    """The columns as they lie on disk. V videos, N frames, K starts, R runs; half-open ranges `[offset[v], offset[v + 1])`."""
 
     # One row a frame, videos one after another, frames in presentation order.
     pts: np.ndarray  # int64 [N], in units of the video's time base
@@ -62,6 +64,7 @@ class Columns:
     matrix: np.ndarray  # int16 [V], FFmpeg's number
     range: np.ndarray  # int16 [V], FFmpeg's number
     made: np.ndarray  # int8 [V], into MADE
+    expected: np.ndarray  # int32 [V], frames that the header promises, where the file falls short of it
     size_bytes: np.ndarray  # int64 [V]
     mtime_ns: np.ndarray  # int64 [V]
     # One row a start.
@@ -71,6 +74,14 @@ class Columns:
     start_target: np.ndarray  # int64 [K]
     start_drop: np.ndarray  # int16 [K]
     start_check: np.ndarray  # int64 [K]
+    # One row a run of damaged frames.
+    damage_offset: np.ndarray  # int64 [V + 1]
+    damage_first: np.ndarray  # int32 [R], frame index
+    damage_last: np.ndarray  # int32 [R], frame index, damaged too
+    damage_why: np.ndarray  # int16 [R], into names
+    # One row a packet that is not to be decoded: damaged, and nobody refers to it.
+    left_out_offset: np.ndarray  # int64 [V + 1]
+    left_out: np.ndarray  # int64 [P], CRC-32
     # All paths, UTF-8 (undecodable bytes escaped as Python does), one after another.
     path_bytes: np.ndarray  # uint8
 
@@ -89,7 +100,7 @@ class VideoIndex:
 
     Attributes:
         columns: The numbers; memory-mapped where the index lies on disk.
-        names: Codecs and pixel formats by number.
+        names: Codecs, pixel formats and reasons by number.
         skipped: Files that were asked for and hold no usable video.
         folder: Where the columns lie, or None for an index in memory only.
         num_cached: Videos whose entries were reused when the index was made.
@@ -250,6 +261,36 @@ class VideoIndex:
         begin, end = self.columns.start_offset[video_id : video_id + 2]
         return [self._start(row) for row in range(begin, end)]
 
+    def damage(self, video_id: int) -> Sequence[Run]:
+        """Return a video's damaged frames, in runs, ascending: `first`, `last` (damaged too), `why`."""
+        return self.damaged_videos.get(video_id, ())
+
+    @cached_property
+    def damaged_videos(self) -> dict[int, list[Run]]:
+        """The runs of damaged frames, by video id, of videos that have any."""
+        c, found = self.columns, {}
+        for video_id in np.flatnonzero(np.diff(c.damage_offset)).tolist():
+            rows = slice(*c.damage_offset[video_id : video_id + 2].tolist())
+            names = (self.names[why] for why in c.damage_why[rows].tolist())
+            runs = zip(c.damage_first[rows].tolist(), c.damage_last[rows].tolist(), names, strict=True)
+            found[video_id] = [Run(*run) for run in runs]
+        return found
+
+    def num_damaged(self, video_id: int) -> int:
+        """Return the number of a video's damaged frames."""
+        return sum(run.last - run.first + 1 for run in self.damage(video_id))
+
+    @property
+    def short_files(self) -> list[tuple[int, int]]:
+        """Video id and number of frames promised, of videos that fall short of their header."""
+        short = np.flatnonzero(self.columns.expected > self.lengths)
+        return [(video_id, int(self.columns.expected[video_id])) for video_id in short.tolist()]
+
+    def left_out(self, video_id: int) -> frozenset[int]:
+        """Return the checksums of a video's packets that are not to be decoded."""
+        c = self.columns
+        return frozenset(c.left_out[slice(*c.left_out_offset[video_id : video_id + 2])].tolist())
+
     def _start(self, row: int) -> Start:
         c = self.columns
         return Start(
@@ -298,12 +339,16 @@ def entry_of(index: VideoIndex, video_id: int) -> Entry:
         made=index.made(video_id),
         pts=c.pts[begin:end],
         starts=index.starts(video_id),
+        damage=list(index.damage(video_id)),
+        expected=int(c.expected[video_id]),
+        left_out=sorted(index.left_out(video_id)),
     )
 
 
 def columns_of(files: Sequence[tuple[str, int, int]], entries: Sequence[Entry]) -> tuple[Columns, list[str]]:
     """Return columns and names for `files` (path, size in bytes, mtime in nanoseconds) and their entries."""
-    names = sorted({name for entry in entries for name in (entry.codec, entry.pixel_format)})
+    runs = [run for entry in entries for run in entry.damage]
+    names = sorted({name for entry in entries for name in (entry.codec, entry.pixel_format)} | {r.why for r in runs})
     number = {name: place for place, name in enumerate(names)}
     paths = [path.encode(errors="surrogateescape") for path, _, _ in files]
     starts = [start for entry in entries for start in entry.starts]
@@ -323,6 +368,7 @@ def columns_of(files: Sequence[tuple[str, int, int]], entries: Sequence[Entry]) 
         matrix=np.array([entry.matrix for entry in entries], np.int16),
         range=np.array([entry.range for entry in entries], np.int16),
         made=np.array([MADE.index(entry.made) for entry in entries], np.int8),
+        expected=np.array([entry.expected for entry in entries], np.int32),
         size_bytes=np.array([size for _, size, _ in files], np.int64),
         mtime_ns=np.array([mtime for _, _, mtime in files], np.int64),
         start_offset=_offsets([len(entry.starts) for entry in entries]),
@@ -331,6 +377,12 @@ def columns_of(files: Sequence[tuple[str, int, int]], entries: Sequence[Entry]) 
         start_target=np.array([start.target for start in starts], np.int64),
         start_drop=np.array([start.drop for start in starts], np.int16),
         start_check=np.array([start.check for start in starts], np.int64),
+        damage_offset=_offsets([len(entry.damage) for entry in entries]),
+        damage_first=np.array([run.first for run in runs], np.int32),
+        damage_last=np.array([run.last for run in runs], np.int32),
+        damage_why=np.array([number[run.why] for run in runs], np.int16),
+        left_out_offset=_offsets([len(entry.left_out) for entry in entries]),
+        left_out=np.array([crc for entry in entries for crc in entry.left_out], np.int64),
         path_bytes=np.frombuffer(b"".join(paths), np.uint8),
     ), names
 

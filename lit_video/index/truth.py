@@ -3,21 +3,32 @@
 The truth is one sequential decode of the whole file, in output order. A keyframe is a place to start from only if
 decoding was tried from there and gave the same pictures, sample by sample, up to the next such place; so a file costs
 two decodes here, and nothing is believed.
+
+A decoder that met damage remembers it beyond the next keyframe, so another takes over there. What the one before gave
+since then is damaged, whatever it looks like.
 """
 
 from __future__ import annotations
 
+import contextlib
 import zlib
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from lit_video.container import UNREADABLE, Seek, decode, demux, only_stream, open_video, seek
+from lit_video.index.bitstream import is_clean_start
+from lit_video.index.damage import FLAGGED, Packets, Run, runs_of
+from lit_video.index.references import REFERS
 from lit_video.picture import checksum
 
 # Pictures that a decoder may give before it has recovered; more, and the keyframe is not worth having.
@@ -28,8 +39,18 @@ MAX_TRIED = 256
 RUN = 3
 
 
-# Pictures out before it, pts, dts, byte.
-Keyframe = tuple[int, int | None, int | None, int | None]
+# Recovery points of a file that are tried: the first, the last, and between them.
+RECOVERY_POINTS_TRIED = 3
+
+
+class Keyframe(NamedTuple):
+    """A packet that the container flags: pictures out before it, its times and place, and whether a decoder began there."""
+
+    expected: int
+    pts: int | None
+    dts: int | None
+    byte: int | None
+    is_fresh: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,36 +75,206 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The pictures of one sequential decode: the pts that each came with, a checksum of each, and the keyframes."""
+    """The pictures of one sequential decode.
 
-    pts: list[int | None]
-    sums: list[int]
-    keyframes: list[Keyframe]
+    Attributes:
+        pts: That each came with.
+        sums: A checksum of each.
+        why: Why each is damaged; empty where it is not.
+        keyframes: Places to try.
+        left_out: Checksums of packets that were not decoded: damaged, and nobody refers to them.
+    """
+
+    pts: list[int | None] = field(default_factory=list)
+    sums: list[int] = field(default_factory=list)
+    why: list[str] = field(default_factory=list)
+    keyframes: list[Keyframe] = field(default_factory=list)
+    left_out: set[int] = field(default_factory=set)
+
+    def damaged(self) -> list[int]:
+        """Return the damaged frames, ascending, but for those of which only the decoder says so."""
+        return [frame for frame, why in enumerate(self.why) if why not in ("", FLAGGED)]
 
 
-def decode_sequentially(path: Path, stream_index: int) -> Truth:
-    """Decode the whole file once, on one thread, and return what came out."""
-    truth = Truth([], [], [])
-    with open_video(path) as container:
+def watch_packets(path: Path, stream_index: int) -> Packets:
+    """Return what a file's packets show of damage."""
+    common: frozenset[str] = frozenset()
+    for _ in range(2):
+        with open_video(path) as container:
+            stream = only_stream(container, stream_index)
+            context = stream.codec_context
+            packets = Packets(context.codec.canonical_name, context.extradata, container.format.name, common)
+            for packet in demux(container, stream):
+                if packet is not None and packet.size:
+                    data = bytes(packet)
+                    clean = packet.is_keyframe and is_clean_start(packets.codec, data, context.extradata)
+                    packets.add(packet, clean)
+        common = packets.way_of_the_file()
+        if not common:
+            break
+    packets.note_gaps()
+    return packets
+
+
+def decode_sequentially(path: Path, stream_index: int, packets: Packets | None = None) -> Truth:
+    """Decode the whole file once, on one thread, and return what came out.
+
+    Args:
+        path: Of the file.
+        stream_index: Of the video stream.
+        packets: What its packets show of damage, where that is known.
+    """
+    packets = packets or watch_packets(path, stream_index)
+    with open_video(path) as container, contextlib.ExitStack() as others:
         stream = only_stream(container, stream_index)
+        decoding = _Pass(path, stream, packets, others)
         for packet in demux(container, stream):
-            if packet is not None and packet.is_keyframe and packet.size:
-                truth.keyframes.append((len(truth.pts), packet.pts, packet.dts, packet.pos))
-            for picture in decode(stream, packet):
-                truth.pts.append(picture.pts)
-                truth.sums.append(checksum(picture))
-    return truth
+            decoding.feed(packet)
+        return decoding.truth()
+
+
+class _Pass:
+    """One sequential decode, with a new decoder where the last one met damage.
+
+    Pictures are known by the number of their packet, which FFmpeg hands through, whatever their times are.
+    """
+
+    def __init__(self, path: Path, stream: VideoStream, packets: Packets, others: contextlib.ExitStack) -> None:
+        self._path, self._stream, self._packets, self._others = path, stream, packets, others
+        stream.codec_context.copy_opaque = True
+        self._truth = Truth()
+        self._numbers: list[int] = []  # of each picture's packet
+        self._number = -1  # of the last packet
+        self._spoilt: list[tuple[int, int, str]] = []  # half-open ranges of packets after damage
+        self._met: tuple[int, str] | None = None  # damage: the first packet, and why
+        self._awaited: int | None = None  # a new decoder's first packet, until its picture comes
+
+    def feed(self, packet: Packet | None) -> None:
+        """Decode a packet; None stands for a part of the file that cannot be read."""
+        if packet is None or not packet.size:
+            self._drain()
+            if packet is None:
+                self._meet(self._number + 1, "what is before it cannot be read")
+            return
+        self._number += 1
+        number, packets = self._number, self._packets
+        if number >= len(packets.why):  # the file grew
+            return
+        begins = self._met is not None and packets.is_start[number]
+        if begins:
+            self._drain()
+            self._renew()
+        if packet.is_keyframe:
+            place = Keyframe(len(self._numbers), packet.pts, packet.dts, packet.pos, begins)
+            self._truth.keyframes.append(place)
+        if packets.broken[number] and packets.alone[number]:
+            self._truth.left_out.add(zlib.crc32(bytes(packet)))
+            return
+        if packets.why[number]:
+            self._meet(number, packets.why[number])
+        packet.opaque = number
+        try:
+            self._take(self._stream.decode(packet))
+        except UNREADABLE:
+            self._meet(number, FLAGGED)
+
+    def truth(self) -> Truth:
+        """Return what came out."""
+        if self._met is not None:
+            self._spoilt.append((self._met[0], self._number + 1, self._met[1]))
+        for first, end, why in self._spoilt:
+            for place, number in enumerate(self._numbers):
+                if first <= number < end:
+                    self._truth.why[place] = self._truth.why[place] or (why if number == first else REFERS)
+        return self._truth
+
+    def _meet(self, number: int, why: str) -> None:
+        if self._met is None or number < self._met[0]:
+            self._met = number, why
+
+    def _renew(self) -> None:
+        """Have another decoder take over: that of the file opened once more."""
+        assert self._met is not None
+        self._spoilt.append((self._met[0], self._number, self._met[1]))
+        self._met, self._awaited = None, self._number
+        with contextlib.suppress(*UNREADABLE):  # a stream that appears late: the old one, flushed, has to do
+            self._others.close()
+            other = self._others.enter_context(open_video(self._path))
+            self._stream = only_stream(other, self._stream.index)
+            self._stream.codec_context.copy_opaque = True
+
+    def _drain(self) -> None:
+        with contextlib.suppress(*UNREADABLE):
+            self._take(self._stream.decode(None))
+        self._stream.codec_context.flush_buffers()
+
+    def _take(self, pictures: Sequence[VideoFrame]) -> None:
+        for picture in pictures:
+            number = picture.opaque if isinstance(picture.opaque, int) else self._number
+            self._numbers.append(number)
+            self._truth.pts.append(picture.pts)
+            self._truth.sums.append(checksum(picture))
+            if number == self._awaited:
+                self._awaited = None
+            # What is shown before the first picture of a new decoder refers to what that one has not seen.
+            self._truth.why.append(REFERS if self._awaited is not None and number > self._awaited else "")
+            if picture.is_corrupt:
+                self._meet(number, FLAGGED)
+
+
+def damage_between(truth: Truth, starts: Sequence[Start]) -> list[Run]:
+    """Return the damaged frames: those that are, and all after them that no proven start lies before."""
+    reasons, begins, since = {}, {start.frame for start in starts}, ""
+    for frame, why in enumerate(truth.why):
+        if frame in begins:
+            since = ""
+        why = why or since
+        since = since or (why and REFERS)
+        if why:
+            reasons[frame] = why
+    return runs_of(reasons)
+
+
+def starts_hold(path: Path, stream_index: int, points: Sequence[tuple[int, int, int | None]]) -> bool:
+    """Tell whether decoding from recovery points gives what decoding from the start before gives.
+
+    Args:
+        path: Of the file.
+        stream_index: Of the video stream.
+        points: Times of each recovery point, and of the starts before and after it.
+    """
+    chosen = {round(place * (len(points) - 1) / (RECOVERY_POINTS_TRIED - 1)) for place in range(RECOVERY_POINTS_TRIED)}
+    return all(_holds(path, stream_index, *points[place]) for place in sorted(chosen) if points)
+
+
+def _holds(path: Path, stream_index: int, point: int, before: int, after: int | None) -> bool:
+    with open_video(path) as container, open_video(path) as other:
+        stream, fresh = only_stream(container, stream_index), only_stream(other, stream_index)
+        seek(container, stream, Seek.TIME, before)
+        sums: tuple[dict[int | None, int], dict[int | None, int]] = {}, {}
+        reached = False
+        for packet in container.demux(stream):
+            reached = reached or packet.pts == point
+            last = not packet.size or (after is not None and packet.pts == after)
+            for found, decoder in ((sums[0], stream), (sums[1], fresh if reached else None)):
+                for picture in decode(decoder, None if last else packet) if decoder is not None else ():
+                    found[picture.pts] = checksum(picture)
+            if last:
+                break
+        behind = {pts for pts in sums[0] if pts is not None and pts >= point}
+        return reached and all(sums[0][pts] == sums[1].get(pts) for pts in behind)
 
 
 def find_starts(path: Path, stream_index: int, truth: Truth) -> list[Start]:
     """Return the keyframes from which decoding was seen to give the true pictures, ascending, frame 0 always first."""
     places = defaultdict(list)
     for frame, value in enumerate(truth.sums):
-        places[value].append(frame)
+        if truth.why[frame] in ("", FLAGGED):
+            places[value].append(frame)
     starts: list[Start] = []
     end = len(truth.sums)
     for keyframe in reversed(_some(truth.keyframes[1:])):  # backwards, for each must agree up to the one after it
-        start = _try_keyframe(path, stream_index, truth.sums, places, keyframe, end)
+        start = _try_keyframe(path, stream_index, truth, places, keyframe, end)
         if start is not None and 0 < start.frame < end:
             starts.append(start)
             end = start.frame
@@ -93,23 +284,23 @@ def find_starts(path: Path, stream_index: int, truth: Truth) -> list[Start]:
 def _some(keyframes: Sequence[Keyframe]) -> Sequence[Keyframe]:
     """Return all of a few keyframes, and of many some, evenly spread: each that is tried costs an open file."""
     stride = -(-len(keyframes) // MAX_TRIED)
-    return keyframes[::stride] if stride > 1 else keyframes
+    return [keyframe for place, keyframe in enumerate(keyframes) if place % stride == 0 or keyframe.is_fresh]
 
 
 def _try_keyframe(
     path: Path,
     stream_index: int,
-    sums: Sequence[int],
+    truth: Truth,
     places: dict[int, list[int]],
     keyframe: Keyframe,
     end: int,
 ) -> Start | None:
-    expected, pts, dts, byte = keyframe
-    for how, target in ((Seek.TIME, pts), (Seek.TIME, dts), (Seek.BYTE, byte)):
+    ways = (Seek.TIME, keyframe.pts), (Seek.TIME, keyframe.dts), (Seek.BYTE, keyframe.byte)
+    for how, target in ways:
         if target is None or (how is Seek.BYTE and target < 0):
             continue
         with open_video(path) as container:
-            found = _try_seek(container, stream_index, how, target, sums, places, expected, end)
+            found = _try_seek(container, stream_index, how, target, truth, places, keyframe.expected, end)
         if found is not None:
             return found
     return None
@@ -120,7 +311,7 @@ def _try_seek(
     stream_index: int,
     how: Seek,
     target: int,
-    sums: Sequence[int],
+    truth: Truth,
     places: dict[int, list[int]],
     expected: int,
     end: int,
@@ -133,8 +324,9 @@ def _try_seek(
         if first is None or not first.size:
             return None
         check = zlib.crc32(bytes(first))
-        pictures = (checksum(p) for packet in _chain(first, packets) for p in decode(stream, packet))
-        frame, drop = _agree(pictures, sums, places, expected, end)
+        kept = (packet for packet in _chain(first, packets) if not is_left_out(packet, truth.left_out))
+        pictures = (checksum(picture) for packet in kept for picture in decode(stream, packet))
+        frame, drop = _agree(pictures, truth, places, expected, end)
     except UNREADABLE:
         return None
     return Start(frame, how, target, drop, check)
@@ -145,21 +337,31 @@ def _chain(first: Packet, rest: Iterator[Packet]) -> Iterator[Packet]:
     yield from rest
 
 
+def is_left_out(packet: Packet, left_out: Collection[int]) -> bool:
+    """Tell whether a packet is one of those that are not to be decoded."""
+    return bool(left_out) and packet.size > 0 and zlib.crc32(bytes(packet)) in left_out
+
+
 def _agree(
-    pictures: Iterator[int], sums: Sequence[int], places: dict[int, list[int]], expected: int, end: int
+    pictures: Iterator[int], truth: Truth, places: dict[int, list[int]], expected: int, end: int
 ) -> tuple[int, int]:
-    """Return the frame index at which `pictures` fall in with `sums` for good, and how many came before.
+    """Return the frame index at which `pictures` fall in with the truth for good, and how many came before.
+
+    For good: up to frame `end`, or up to the first damaged frame.
 
     Raises:
-        LookupError: They do not, up to frame `end`.
+        LookupError: They do not.
     """
-    seen: list[int] = []
+    sums, damaged, seen = truth.sums, truth.damaged(), list[int]()
     for value in islice(pictures, MAX_DROPPED):
         seen.append(value)
         for drop in range(len(seen) - RUN + 1):
             for frame in sorted(places.get(seen[drop], ()), key=lambda place: abs(place - expected)):
-                if list(sums[frame : frame + len(seen) - drop]) == seen[drop:]:
-                    _agree_on(pictures, sums[frame + len(seen) - drop : end])
+                following = bisect_left(damaged, frame)
+                sound = damaged[following] if following < len(damaged) else len(sums)
+                compared = min(len(seen) - drop, sound - frame)
+                if compared >= RUN and list(sums[frame : frame + compared]) == seen[drop : drop + compared]:
+                    _agree_on(pictures, sums[frame + len(seen) - drop : min(end, sound)])
                     return frame, drop
     raise LookupError("no run of pictures agrees")
 

@@ -1,0 +1,199 @@
+"""Where a file is damaged, as far as its packets show: what is broken, what is missing, and all that refers to it.
+
+A decoder notices some damage and conceals it, and of some it notices nothing: arithmetic decoding of zeros gives a
+picture, and so does a reference that is not the one meant. What is found here costs no decoding. decisions/0015.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from av.packet import Packet
+
+from lit_video.index.bitstream import is_cut_short, picture_units
+from lit_video.index.references import MISSING, REFERS, Chain, references_of
+
+ZEROS = "part of it was overwritten with zeros"
+INCOMPLETE = "the container says that part of it was lost"
+CUT_SHORT = "its packet is cut short"
+FLAGGED = "the decoder says that it is damaged"
+
+NUMBERED = frozenset({"h264", "hevc"})  # codecs that tell by themselves what is missing
+
+# Zeros in a row that compressed data of a codec does not have. In H.264 and HEVC three would be a start code; but
+# between units that start codes tell apart, zeros may be stuffed.
+ZERO_RUN = {"h264": 16, "hevc": 16, "vp8": 32, "vp9": 32, "av1": 32, "mjpeg": 64}
+NO_ZEROS = (b"\0\0\0", b"\0\0\1", b"\0\0\2")
+STUFFED = 3  # zeros at a unit's end that are the writer's way
+
+# So large a part of a file's packets that show a kind of damage are no damage: its writer's way.
+COMMON = 0.5
+
+# Steps in time: how far apart they are where pictures come regularly, and what part of them may be gaps.
+SAME_STEP, GAP, MANY_GAPS = 0.02, 1.5, 0.1
+FEWEST_STEPS = 8
+
+
+class Run(NamedTuple):
+    """Frames of a video, one after another, that are damaged.
+
+    Attributes:
+        first: Frame index of the first.
+        last: Of the last, which is damaged too.
+        why: In words.
+    """
+
+    first: int
+    last: int
+    why: str
+
+
+class Packets:
+    """Takes a stream's packets in the order in which they are stored, and tells which of their pictures are damaged.
+
+    Args:
+        codec: FFmpeg's name.
+        extradata: The stream's global header.
+        formats: Names of the container's format.
+        common: Kinds of damage that are this file's way, and none.
+
+    Attributes:
+        why: Why each packet's picture is damaged; empty where it is not.
+        broken: Why the packet itself is.
+        is_start: Decoding can begin there.
+        alone: Nobody refers to its picture, as far as one can tell.
+        times: Presentation times, or where a container has none the times of decoding.
+    """
+
+    def __init__(self, codec: str, extradata: bytes | None, formats: str, common: frozenset[str] = frozenset()) -> None:
+        self.codec, self.common, self._extradata = codec, common, extradata
+        self._is_transport_stream = "mpegts" in formats.split(",")
+        self._references = Chain(codec) if MISSING in common else references_of(codec, extradata)
+        self._marked = False  # the last packet, by the container
+        self._first_shown: int | None = None  # time of the last start
+        self.why: list[str] = []
+        self.broken: list[str] = []
+        self.is_start: list[bool] = []
+        self.alone: list[bool] = []
+        self.times: list[int | None] = []
+
+    def add(self, packet: Packet, is_start: bool) -> None:
+        """Look at a packet.
+
+        Args:
+            packet: The next one.
+            is_start: Its own bits say that decoding can begin there.
+        """
+        data, broken = memoryview(packet), self._broken(packet)
+        time = packet.dts if packet.pts is None else packet.pts
+        why = self._references.look(data, is_start, broken)
+        if is_start:
+            self._first_shown = time
+        elif self._first_shown is not None and time is not None and time < self._first_shown:
+            why = why or self._references.behind
+        self.why.append(why)
+        self.broken.append(broken)
+        self.is_start.append(is_start and not broken)
+        self.alone.append(self._references.alone)
+        self.times.append(time)
+
+    def way_of_the_file(self) -> frozenset[str]:
+        """Return the kinds of damage that most packets show: no damage, but how this file was written."""
+        most = COMMON * len(self.why)
+        found = {why for why in set(self.broken) - {""} if self.broken.count(why) > most}
+        return frozenset(found | ({MISSING} if self._references.missing > most else set()))
+
+    def note_gaps(self) -> None:
+        """Take it for damage where pictures come regularly and some are left out, in codecs that do not number them."""
+        if self.codec in NUMBERED or all(self.is_start):
+            return
+        gaps = times_after_gaps(time for time in self.times if time is not None)
+        for place in sorted(self._first_after(gaps)):
+            for following in range(place, len(self.why)):
+                if self.is_start[following]:
+                    break
+                self.why[following] = self.why[following] or MISSING
+
+    def _first_after(self, gaps: set[int]) -> set[int]:
+        """Return the packets that are the first, as stored, that may refer to what is missing before these times.
+
+        What is missing may be what the B pictures before the gap refer to.
+        """
+        order = sorted((time, place) for place, time in enumerate(self.times) if time is not None)
+        found = set()
+        for number, (time, place) in enumerate(order):
+            if time in gaps:
+                first, before = place, number - 1
+                while before >= 0 and self.alone[order[before][1]]:
+                    first, before = min(first, order[before][1]), before - 1
+                found.add(first)
+        return found
+
+    def _broken(self, packet: Packet) -> str:
+        # FFmpeg notices lost transport packets when the next one comes, and its parser may have sent the picture off by
+        # then: what is marked is the picture before the incomplete one as often as that one itself.
+        before, self._marked = self._marked, packet.is_corrupt
+        data = memoryview(packet)
+        if packet.is_corrupt or (before and self._is_transport_stream):
+            why = INCOMPLETE
+        elif self._is_transport_stream:  # what was overwritten there was lost
+            why = ""
+        elif is_cut_short(self.codec, data, self._extradata):
+            why = CUT_SHORT
+        else:
+            why = ZEROS if self._has_zeros(data) else ""
+        return "" if why in self.common else why
+
+    def _has_zeros(self, data: memoryview) -> bool:
+        run = ZERO_RUN.get(self.codec)
+        if run is None:
+            return False
+        whole = bytes(data)
+        if bytes(run) in whole:
+            return True
+        for unit in picture_units(self.codec, whole, self._extradata):
+            kept = unit.rstrip(b"\0")
+            if len(unit) - len(kept) > STUFFED or any(zeros in kept for zeros in NO_ZEROS):
+                return True
+        return False
+
+
+def times_after_gaps(times: Iterable[int]) -> set[int]:
+    """Return the times before which something is missing, of pictures that come regularly otherwise.
+
+    A codec that numbers its pictures tells by itself what is missing; of others the clock is all there is. A recording
+    whose steps vary, or that leaves many out, is that way by choice.
+
+    >>> sorted(times_after_gaps([0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 14]))
+    [12]
+    >>> times_after_gaps([0, 1, 3, 4, 6, 7, 9, 10, 12, 13])
+    set()
+    """
+    ordered = np.unique(np.fromiter(times, np.int64))
+    steps = np.diff(ordered)
+    if len(steps) < FEWEST_STEPS:
+        return set()
+    step = float(np.median(steps))
+    same = np.abs(steps - step) <= max(min(1.0, step / 4), SAME_STEP * step)  # times may be rounded
+    gaps = ~same & (steps > GAP * step)
+    if gaps.sum() > MANY_GAPS * len(steps) or (~same & ~gaps).sum() > SAME_STEP * len(steps):
+        return set()
+    return set(ordered[1:][gaps].tolist())
+
+
+def runs_of(reasons: Mapping[int, str]) -> list[Run]:
+    """Return runs of damaged frames, given why each is.
+
+    >>> runs_of({3: "a", 4: REFERS, 9: REFERS, 10: "b"})
+    [Run(first=3, last=4, why='a'), Run(first=9, last=10, why='b')]
+    """
+    runs: list[Run] = []
+    for frame, why in sorted(reasons.items()):
+        if runs and runs[-1].last == frame - 1 and (why in (REFERS, runs[-1].why) or runs[-1].why == REFERS):
+            before = runs.pop()
+            runs.append(Run(before.first, frame, why if before.why == REFERS else before.why))
+        else:
+            runs.append(Run(frame, frame, why))
+    return runs
