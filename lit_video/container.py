@@ -124,6 +124,7 @@ class _Place:
 
     STEPS = 12  # in each way, each twice as far as the one before: a second and more, 64 KiB and more
     SHORT = 0.02  # what headers are off by
+    REORDERED = 18  # pictures between decoding and showing, and one or two for what the last ones last
 
     def __init__(self) -> None:
         self._time: int | None = None
@@ -157,7 +158,7 @@ class _Place:
         duration = duration_of(container, stream)
         if duration is None or self._time is None or self._first is None:
             return False
-        covered = self._time - max(0, self._first) + 2 * self._largest
+        covered = self._time - max(0, self._first) + self.REORDERED * self._largest
         return covered < (1 - self.SHORT) * duration and self._byte < (1 - self.SHORT) * (container.size or 0)
 
     def go_on(self, container: InputContainer, stream: VideoStream) -> bool:

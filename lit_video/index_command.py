@@ -12,6 +12,7 @@ from rich.text import Text
 
 from lit_video.errors import told_in_a_sentence
 from lit_video.index import VideoIndex
+from lit_video.index.damage import FLAGGED
 from lit_video.screen import screen
 from lit_video.verify import Verification, verify
 
@@ -40,8 +41,30 @@ def print_index(index: VideoIndex) -> None:
         f" ({index.num_frames / seconds:.0f} frames/s, {index.num_videos / seconds:.0f} files/s);"
         f" {index.num_cached} reused, {made['exact']} from packets, {made['decoded']} decoded once"
     )
+    console = screen(highlight=False)
     for skipped in index.skipped:
-        screen(highlight=False).print(f"skipped {skipped.path}: {skipped.reason}", soft_wrap=True)
+        console.print(f"skipped {skipped.path}: {skipped.reason}", soft_wrap=True)
+    for line in damage_lines(index):
+        console.print(line, soft_wrap=True)
+
+
+def damage_lines(index: VideoIndex) -> list[str]:
+    """Return a line for each video that is damaged, or that falls short of its header."""
+    lines = []
+    for video_id, runs in index.damaged_videos.items():
+        path, frames = index.path(video_id), int(index.lengths[video_id])
+        damaged = index.num_damaged(video_id)
+        reasons = Counter({run.why: 0 for run in runs})
+        for run in runs:
+            reasons[run.why] += run.last - run.first + 1
+        told = "; ".join(f"{why} ({count})" for why, count in reasons.most_common())
+        lines.append(f"{path}: {damaged} of {frames} frames damaged: {told}")
+        if damaged == frames and set(reasons) == {FLAGGED}:
+            lines.append(f"{path}: no reference is missing; data.decoder.trust_flags=false delivers its frames as decoded")
+    for video_id, expected in index.short_files:
+        path, frames = index.path(video_id), int(index.lengths[video_id])
+        lines.append(f"{path}: {frames} frames, and its header promises {expected}: the rest cannot be read")
+    return lines
 
 
 def verify_all(index: VideoIndex) -> bool:
@@ -64,7 +87,8 @@ def verify_all(index: VideoIndex) -> bool:
 
 def _result(one: Verification) -> Text:
     if one.ok:
-        return Text("exact", "green")
+        damaged = f", {len(one.damaged)} damaged" if one.damaged else ""
+        return Text(f"exact{damaged}", "green")
     parts = []
     if one.frames != one.true_frames:
         parts.append(f"{one.true_frames} frames in truth")

@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rich.table import Table
 
 from lit_video.copies import Copied, CopyCounter
 from lit_video.datamodule import VideoDataModule
+from lit_video.faults import Fault
 from lit_video.loader import VideoLoader
 from lit_video.machine import num_cores
 from lit_video.nvdec import decoder_utilization
@@ -125,8 +126,13 @@ class Throughput(Callback):
                 "frames": index.num_frames,
                 "seconds": round(index.seconds, 3),
                 "cached": index.num_cached,
+                "damaged_frames": sum(map(index.num_damaged, index.damaged_videos)),
             },
             "skipped_files": [{"path": file.path, "reason": file.reason} for file in index.skipped],
+            "short_files": [
+                {"path": index.path(video_id), "frames": int(index.lengths[video_id]), "expected": expected}
+                for video_id, expected in index.short_files
+            ],
             "machine": machine(),
         }
 
@@ -157,8 +163,31 @@ def measure(loader: VideoLoader, ended: float) -> dict[str, Any]:
         "peak_held_frames": counts.peak_held_frames,
         "slots": loader.budget.slots,
         "skipped_frames": counts.skipped_frames,
-        "ledger": [{"rank": loader.rank, **fault._asdict()} for fault in loader.ledger],
+        "ledger": [{"rank": loader.rank, **row} for row in ledger_rows(loader.ledger)],
     }
+
+
+def ledger_rows(faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    """Return a row for each run of frames that were not delivered in an epoch, for the same reason.
+
+    Keys: `path`; `first` and `last` frame index, which was not delivered either; `why`; `epoch`; `frames` and
+    `positions`, how many were not delivered; `replaced`, in how many of the frames' place another came; and
+    `replaced_by`, path and frame index of the first of these, or None.
+    """
+    rows: list[dict[str, Any]] = []
+    for fault in sorted(faults, key=lambda fault: (fault.epoch, fault.path, fault.frame_index)):
+        last = rows[-1] if rows else None
+        key = {"path": fault.path, "why": fault.reason, "epoch": fault.epoch}
+        if last is None or last["last"] + 1 < fault.frame_index or any(last[name] != key[name] for name in key):
+            counts = dict.fromkeys(("frames", "positions", "replaced"), 0)
+            last = {**key, "first": fault.frame_index, "last": -1, **counts, "replaced_by": None}
+            rows.append(last)
+        last["frames"] += fault.frame_index != last["last"]
+        last["last"] = fault.frame_index
+        last["positions"] += fault.positions
+        last["replaced"] += fault.replaced_by is not None
+        last["replaced_by"] = last["replaced_by"] or fault.replaced_by
+    return rows
 
 
 def gather(mine: dict[str, Any]) -> list[dict[str, Any]]:
@@ -238,10 +267,13 @@ def _copies(r: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("copied", f"{sizes[0]} to the GPU and {sizes[1]} back, each epoch")]
 
 
-def _fault(fault: Mapping[str, Any]) -> str:
-    instead = fault["replaced_by"]
-    what = f"; frame {instead[1]} of {instead[0]} came in its place" if instead else ""
-    return f"frame {fault['frame_index']} of {fault['path']}: {fault['reason']}{what}"
+def _fault(row: Mapping[str, Any]) -> str:
+    instead, one = row["replaced_by"], row["first"] == row["last"]
+    frames = f"frame {row['first']}" if one else f"{row['frames']} frames, {row['first']} to {row['last']},"
+    what = ""
+    if instead:
+        what = f"; frame {instead[1]} of {instead[0]}{'' if one else ' and others'} came in {'its' if one else 'their'} place"
+    return f"{frames} of {row['path']}: {row['why']}{what}"
 
 
 def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -260,7 +292,10 @@ def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("index", f"{index['videos']} videos, {index['frames']} frames, {index['seconds']:.2f} s, {reused}"),
         *[("skipped", f"{file['path']}: {file['reason']}") for file in skipped[:10]],
         *([("skipped", f"and {len(skipped) - 10} files more")] if len(skipped) > 10 else []),
-        *[("not delivered", _fault(fault)) for fault in r["ledger"][:10]],
-        *([("not delivered", f"and {len(r['ledger']) - 10} frames more")] if len(r["ledger"]) > 10 else []),
+        *([("damaged", f"{index['damaged_frames']} frames, as the index knows")] if index["damaged_frames"] else []),
+        *[("short", f"{f['path']}: {f['frames']} of {f['expected']} frames can be read") for f in r["short_files"][:10]],
+        *([("short", f"and {len(r['short_files']) - 10} files more")] if len(r["short_files"]) > 10 else []),
+        *[("not delivered", _fault(row)) for row in r["ledger"][:10]],
+        *([("not delivered", f"and {len(r['ledger']) - 10} runs of frames more")] if len(r["ledger"]) > 10 else []),
         ("machine", f"{machine['cpu']}, {machine['cores']} cores, {machine['gpu'] or 'no GPU'}"),
     ]

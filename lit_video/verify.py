@@ -28,7 +28,8 @@ class Verification:
         frames: That the index knows.
         true_frames: That a sequential decode gives.
         wrong: Frame indices at which random access gave another picture than the sequential decode.
-        missing: Frame indices at which it gave none.
+        missing: Frame indices at which it gave none, though a sequential decode gives an undamaged one.
+        damaged: Frame indices that are refused as they should be.
     """
 
     path: str
@@ -37,6 +38,7 @@ class Verification:
     true_frames: int
     wrong: tuple[int, ...]
     missing: tuple[int, ...]
+    damaged: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -54,19 +56,41 @@ def verify(index: VideoIndex, video_id: int, skip_unwanted: bool = True, seed: i
         OSError: The file cannot be opened any more.
     """
     path, length = index.path(video_id), int(index.lengths[video_id])
-    truth = decode_sequentially(Path(path), int(index.columns.stream[video_id])).sums
-    wrong, missing = set(), set()
+    truth = _Truth(index, video_id)
+    wrong, missing, damaged = set(), set(), set()
     videos = OpenVideos(index, max_open=1, skip_unwanted=skip_unwanted)
     for read in _reads(index, video_id, length, seed):
         try:
             for frame, picture in videos.read(read):
-                if frame >= len(truth) or checksum(picture) != truth[frame]:
+                if truth.sums.get(frame) != checksum(picture):
                     wrong.add(frame)
         except DecodeError as error:
-            missing.update(error.missing)
+            for frame in error.missing:
+                (missing if frame in truth.sums else damaged).add(frame)
     videos.close()
-    made = index.made(video_id)
-    return Verification(path, made, length, len(truth), tuple(sorted(wrong)), tuple(sorted(missing)))
+    lists = (tuple(sorted(frames)) for frames in (wrong, missing, damaged))
+    return Verification(path, index.made(video_id), length, truth.num_frames, *lists)
+
+
+class _Truth:
+    """What a sequential decode gives: checksums of undamaged pictures by frame index, and how many frames there are."""
+
+    def __init__(self, index: VideoIndex, video_id: int) -> None:
+        truth = decode_sequentially(Path(index.path(video_id)), int(index.columns.stream[video_id]))
+        sums = [None if why else value for value, why in zip(truth.sums, truth.why, strict=True)]
+        if index.made(video_id) == "decoded":
+            found, self.num_frames = dict(enumerate(sums)), len(sums)
+        else:  # a damaged packet may give no picture, and keeps its place all the same
+            frame_of = {int(pts): frame for frame, pts in enumerate(index.pts_of(video_id))}
+            pairs = list(zip(truth.pts, sums, strict=True))
+            found = {frame_of[pts]: value for pts, value in pairs if pts in frame_of}
+            known = {frame for run in index.damage(video_id) for frame in range(run.first, run.last + 1)}
+            unknown = sum(pts not in frame_of for pts, _ in pairs)
+            absent = set(range(len(frame_of))) - found.keys() - known
+            # Of those that gave none, the ones behind damage that only the decoder noticed are no more than damaged.
+            met = min((frame for frame, value in found.items() if value is None), default=len(frame_of))
+            self.num_frames = len(frame_of) + unknown - sum(frame < met for frame in absent)
+        self.sums = {frame: value for frame, value in found.items() if value is not None}
 
 
 def _reads(index: VideoIndex, video_id: int, length: int, seed: int) -> list[GopRead]:

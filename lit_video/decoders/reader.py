@@ -167,7 +167,7 @@ class OpenVideo:
         self._index, self._video_id, self._open_codec = index, video_id, open_codec
         self._trust_flags = trust_flags
         self._path = index.path(video_id)
-        self._pts = index.pts[slice(*index.offset[video_id : video_id + 2])]
+        self._pts = index.pts_of(video_id)
         self._exact, self._codec_name = index.made(video_id) == "exact", index.codec(video_id)
         # Safe under this rule only: H.264, one thread, a pts for each packet that names one picture. HEVC, AV1 and
         # MPEG-4 gave wrong or missing pictures when they were skipped.
@@ -373,12 +373,14 @@ class OpenVideo:
     def _by_count(self, read: GopRead) -> Iterator[tuple[int, VideoFrame]]:
         wanted = set(read.frame_indices)
         packets = None
-        if self._can_go_on(read) and self._began in (0, read.start):
+        # Behind damage it matters where decoding began: what was tried is from the start of this GOP.
+        began = (read.start,) if self._index.damage(self._video_id) else (0, read.start)
+        if self._can_go_on(read) and self._began in began:
             packets = demux(self._container, self._stream)
         else:
             packets = self._go_to(self._index.find_start(self._video_id, read.start))
         yield from self._count(packets, wanted)
-        if wanted and self._began != 0:
+        if wanted and self._began != 0 and not self._index.damage(self._video_id):
             yield from self._count(self._from_beginning(), wanted)
 
     def _go_to(self, start: Start) -> Iterable[Packet | None]:

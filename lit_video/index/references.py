@@ -7,7 +7,7 @@ Of other codecs all that follows a damaged picture is lost, up to the next start
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lit_video.index.bitstream import header_units, nal_units
 from lit_video.index.headers import (
@@ -37,6 +37,7 @@ REFERS = "it refers to a damaged picture"
 HEADER_BYTES, HEADER_ZEROS = 32, 8  # of a damaged AV1 frame: so many zeros in its first bytes, and its header is none
 
 
+@runtime_checkable
 class References(Protocol):
     """Takes packets in the order in which they are stored, and tells which pictures are damaged.
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -58,6 +60,10 @@ SEEKABLE_BY_TIME = frozenset({"mov", "mp4", "matroska", "webm"})
 SHORT, ROUGHLY = 0.02, 0.2
 
 
+# H.264 keeps 16 pictures to refer to. What is so many pictures and starts away is not among them.
+FAR_PICTURES, FAR_STARTS = 48, 4
+
+
 class NotAVideo(Exception):
     """A file without a usable video stream; the message is the reason that users read."""
 
@@ -98,9 +104,9 @@ class Entry:
     made: str
     pts: Int64[np.ndarray, " frames"]
     starts: list[Start]
-    damage: list[Run]
-    expected: int
-    left_out: list[int]
+    damage: Sequence[Run] = ()
+    expected: int = 0
+    left_out: Sequence[int] = ()
 
 
 def scan_file(path: Path) -> Entry:
@@ -168,17 +174,18 @@ def _read(container: InputContainer, stream: VideoStream, common: frozenset[str]
 def _expected(container: InputContainer, stream: VideoStream, packets: _Packets, frames: int) -> int:
     """Return the number of frames that the header promises, if the file falls short of it, else `frames`.
 
-    Headers lie: a number of frames counts only if it fits the duration, and a duration only if packets end before it.
+    Headers lie: a number of frames counts only in MP4, which lists them, and if it fits the duration; and a duration
+    only where packets end before it.
     """
-    times = sorted(time for time in packets.seen.times if time is not None)
-    steps = np.diff(np.unique(np.array(times, np.int64)))
+    times = np.unique(np.array([time for time in packets.seen.times if time is not None], np.int64))
     duration = duration_of(container, stream)
-    if duration is None or not len(steps):
+    if duration is None or len(times) < 2:
         return frames
+    steps = np.diff(times)
     promised = round(duration / float(np.median(steps)))
-    if stream.frames and abs(stream.frames - promised) <= ROUGHLY * promised:
+    if "mov" in container.format.name.split(",") and abs(stream.frames - promised) <= ROUGHLY * promised:
         promised = stream.frames
-    elif times[-1] - max(0, times[0]) + 2 * int(steps.max()) >= (1 - SHORT) * duration:
+    elif int(times[-1]) + 2 * int(steps.max()) >= (1 - SHORT) * duration:
         return frames
     not_shown = packets.num_discarded + len(packets.seen.times) - len(packets.shown)
     return promised if frames + not_shown < (1 - SHORT) * promised - 2 else frames
@@ -287,10 +294,24 @@ class _Packets:
         return runs_of({frame: why for frame, why in zip(frames, reasons, strict=True) if why})
 
     def recovery_points(self) -> list[tuple[int, int, int | None]]:
-        """Return, of starts that must be tried, the time, and those of the starts before and after."""
+        """Return, of starts that must be tried, the time, that of a start well before, and that of the one after.
+
+        Well before: the last that needs no trial, or so far that nothing before it is referred to any more.
+        """
         times = sorted(pts for pts in self.keyframe_pts if pts is not None)
-        places = [place for place in map(times.index, self._recovery_points) if place]
-        return [(times[place], times[place - 1], next(iter(times[place + 1 : place + 2]), None)) for place in places]
+        untried = set(times) - set(self._recovery_points)
+        pictures = sorted(pts for pts in self.pts if pts is not None)
+        found = []
+        for point in self._recovery_points:
+            place = before = bisect_left(times, point)
+            while before > 0:
+                before -= 1
+                far = bisect_left(pictures, point) - bisect_left(pictures, times[before]) >= FAR_PICTURES
+                if times[before] in untried or (far and place - before >= FAR_STARTS):
+                    break
+            if place:
+                found.append((point, times[before], next(iter(times[place + 1 : place + 2]), None)))
+        return found
 
 
 def _decode(
@@ -299,9 +320,9 @@ def _decode(
     truth = decode_sequentially(path, stream.index, packets)
     if not truth.pts:
         raise NotAVideo("no picture could be decoded")
-    starts = find_starts(path, stream.index, truth)
+    starts, through = find_starts(path, stream.index, truth)
     rate, base = stream.guessed_rate, stream.time_base
     step = max(1, round(1 / (_fraction(rate) * _fraction(base)))) if rate and base else 1
     last = -step
     pts = [last := last + step if value is None else value for value in truth.pts]
-    return np.array(pts, np.int64), starts, damage_between(truth, starts), sorted(truth.left_out)
+    return np.array(pts, np.int64), starts, damage_between(truth, starts, through), sorted(truth.left_out)

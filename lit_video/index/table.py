@@ -193,6 +193,10 @@ class VideoIndex:
         """Number of frames of each video."""
         return np.diff(self.columns.offset)
 
+    def pts_of(self, video_id: int) -> Int64[np.ndarray, " frames"]:
+        """Return the presentation timestamp of each frame of a video."""
+        return self.columns.pts[slice(*self.columns.offset[video_id : video_id + 2])]
+
     def path(self, video_id: int) -> str:
         """Return the path of a video."""
         begin, end = self.columns.path_offset[video_id : video_id + 2]
@@ -368,7 +372,7 @@ def columns_of(files: Sequence[tuple[str, int, int]], entries: Sequence[Entry]) 
         matrix=np.array([entry.matrix for entry in entries], np.int16),
         range=np.array([entry.range for entry in entries], np.int16),
         made=np.array([MADE.index(entry.made) for entry in entries], np.int8),
-        expected=np.array([entry.expected for entry in entries], np.int32),
+        expected=np.array([max(entry.expected, len(entry.pts)) for entry in entries], np.int32),
         size_bytes=np.array([size for _, size, _ in files], np.int64),
         mtime_ns=np.array([mtime for _, _, mtime in files], np.int64),
         start_offset=_offsets([len(entry.starts) for entry in entries]),

@@ -14,9 +14,9 @@ import contextlib
 import zlib
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ RUN = 3
 
 
 # Recovery points of a file that are tried: the first, the last, and between them.
-RECOVERY_POINTS_TRIED = 3
+RECOVERY_POINTS_TRIED = 5
 
 
 class Keyframe(NamedTuple):
@@ -185,7 +185,7 @@ class _Pass:
         for first, end, why in self._spoilt:
             for place, number in enumerate(self._numbers):
                 if first <= number < end:
-                    self._truth.why[place] = self._truth.why[place] or (why if number == first else REFERS)
+                    self._truth.why[place] = self._truth.why[place] or why
         return self._truth
 
     def _meet(self, number: int, why: str) -> None:
@@ -222,16 +222,22 @@ class _Pass:
                 self._meet(number, FLAGGED)
 
 
-def damage_between(truth: Truth, starts: Sequence[Start]) -> list[Run]:
-    """Return the damaged frames: those that are, and all after them that no proven start lies before."""
-    reasons, begins, since = {}, {start.frame for start in starts}, ""
+def damage_between(truth: Truth, starts: Sequence[Start], through: Collection[int]) -> list[Run]:
+    """Return the damaged frames: those that are, and those behind them up to the next place to start from.
+
+    Args:
+        truth: Of the file.
+        starts: All places to start from.
+        through: Frames of starts from which decoding was seen to give the true pictures behind damage too.
+    """
+    reasons, begins = {}, {start.frame: start.frame in through for start in starts}
+    since, goes_through = "", False
     for frame, why in enumerate(truth.why):
         if frame in begins:
-            since = ""
-        why = why or since
-        since = since or (why and REFERS)
-        if why:
-            reasons[frame] = why
+            since, goes_through = "", begins[frame]
+        if why or (since and not goes_through):
+            reasons[frame] = why or since
+            since = since or REFERS
     return runs_of(reasons)
 
 
@@ -241,7 +247,7 @@ def starts_hold(path: Path, stream_index: int, points: Sequence[tuple[int, int, 
     Args:
         path: Of the file.
         stream_index: Of the video stream.
-        points: Times of each recovery point, and of the starts before and after it.
+        points: Time of each recovery point, of a start well before, and of the start after it.
     """
     chosen = {round(place * (len(points) - 1) / (RECOVERY_POINTS_TRIED - 1)) for place in range(RECOVERY_POINTS_TRIED)}
     return all(_holds(path, stream_index, *points[place]) for place in sorted(chosen) if points)
@@ -265,20 +271,47 @@ def _holds(path: Path, stream_index: int, point: int, before: int, after: int | 
         return reached and all(sums[0][pts] == sums[1].get(pts) for pts in behind)
 
 
-def find_starts(path: Path, stream_index: int, truth: Truth) -> list[Start]:
-    """Return the keyframes from which decoding was seen to give the true pictures, ascending, frame 0 always first."""
+def find_starts(path: Path, stream_index: int, truth: Truth) -> tuple[list[Start], set[int]]:
+    """Return the keyframes from which decoding was seen to give the true pictures, and how far.
+
+    Returns:
+        All of them, ascending, frame 0 always first; and the frames of those from which all undamaged pictures came
+        out, up to the next one: of others only those before the first damaged one did.
+    """
     places = defaultdict(list)
     for frame, value in enumerate(truth.sums):
         if truth.why[frame] in ("", FLAGGED):
             places[value].append(frame)
     starts: list[Start] = []
+    through: set[int] = set()
     end = len(truth.sums)
-    for keyframe in reversed(_some(truth.keyframes[1:])):  # backwards, for each must agree up to the one after it
-        start = _try_keyframe(path, stream_index, truth, places, keyframe, end)
-        if start is not None and 0 < start.frame < end:
-            starts.append(start)
-            end = start.frame
-    return [Start(0), *reversed(starts)]
+    for keyframe in [*reversed(_some(truth.keyframes[1:])), None]:  # each must agree up to the one after it
+        if keyframe is not None:
+            found = _try_keyframe(path, stream_index, truth, places, keyframe, end)
+        else:
+            found = _try_beginning(path, stream_index, truth, end)
+        if found is not None and (found.start.frame or keyframe is None) and found.start.frame < end:
+            starts.append(found.start)
+            through |= {found.start.frame} if found.goes_through else set()
+            end = found.start.frame
+    return starts[::-1], through
+
+
+class Found(NamedTuple):
+    """A place to start from, and whether decoding gave the true pictures behind damage too."""
+
+    start: Start
+    goes_through: bool
+
+
+def _try_beginning(path: Path, stream_index: int, truth: Truth, end: int) -> Found:
+    """Return the beginning of the file, which needs no trial where nothing is damaged up to the next start."""
+    if end <= min(truth.damaged(), default=end):
+        return Found(Start(0), True)
+    with open_video(path) as container:
+        stream = only_stream(container, stream_index)
+        pictures = _pictures(demux(container, stream), stream, truth)
+        return Found(Start(0), _agrees(list(islice(pictures, end)), truth, 0, end))
 
 
 def _some(keyframes: Sequence[Keyframe]) -> Sequence[Keyframe]:
@@ -294,7 +327,7 @@ def _try_keyframe(
     places: dict[int, list[int]],
     keyframe: Keyframe,
     end: int,
-) -> Start | None:
+) -> Found | None:
     ways = (Seek.TIME, keyframe.pts), (Seek.TIME, keyframe.dts), (Seek.BYTE, keyframe.byte)
     for how, target in ways:
         if target is None or (how is Seek.BYTE and target < 0):
@@ -315,7 +348,7 @@ def _try_seek(
     places: dict[int, list[int]],
     expected: int,
     end: int,
-) -> Start | None:
+) -> Found | None:
     stream = only_stream(container, stream_index)
     try:
         seek(container, stream, how, target)
@@ -324,17 +357,18 @@ def _try_seek(
         if first is None or not first.size:
             return None
         check = zlib.crc32(bytes(first))
-        kept = (packet for packet in _chain(first, packets) if not is_left_out(packet, truth.left_out))
-        pictures = (checksum(picture) for packet in kept for picture in decode(stream, packet))
-        frame, drop = _agree(pictures, truth, places, expected, end)
+        pictures = _pictures(chain([first], packets), stream, truth)
+        frame, drop, goes_through = _agree(pictures, truth, places, expected, end)
     except UNREADABLE:
         return None
-    return Start(frame, how, target, drop, check)
+    return Found(Start(frame, how, target, drop, check), goes_through)
 
 
-def _chain(first: Packet, rest: Iterator[Packet]) -> Iterator[Packet]:
-    yield first
-    yield from rest
+def _pictures(packets: Iterable[Packet | None], stream: VideoStream, truth: Truth) -> Iterator[int]:
+    """Yield the checksums of the pictures that come out, as a reader has them come out."""
+    for packet in packets:
+        if packet is None or not is_left_out(packet, truth.left_out):
+            yield from map(checksum, decode(stream, packet))
 
 
 def is_left_out(packet: Packet, left_out: Collection[int]) -> bool:
@@ -344,10 +378,10 @@ def is_left_out(packet: Packet, left_out: Collection[int]) -> bool:
 
 def _agree(
     pictures: Iterator[int], truth: Truth, places: dict[int, list[int]], expected: int, end: int
-) -> tuple[int, int]:
+) -> tuple[int, int, bool]:
     """Return the frame index at which `pictures` fall in with the truth for good, and how many came before.
 
-    For good: up to frame `end`, or up to the first damaged frame.
+    For good: up to frame `end`, or up to the first damaged frame before that; which of these is the last value.
 
     Raises:
         LookupError: They do not.
@@ -361,11 +395,16 @@ def _agree(
                 sound = damaged[following] if following < len(damaged) else len(sums)
                 compared = min(len(seen) - drop, sound - frame)
                 if compared >= RUN and list(sums[frame : frame + compared]) == seen[drop : drop + compared]:
-                    _agree_on(pictures, sums[frame + len(seen) - drop : min(end, sound)])
-                    return frame, drop
+                    given = [*seen[drop:], *islice(pictures, max(0, end - frame - len(seen) + drop))]
+                    if not _agrees(given, truth, frame, min(end, sound)):
+                        raise LookupError("the pictures part again")
+                    return frame, drop, _agrees(given, truth, frame, end)
     raise LookupError("no run of pictures agrees")
 
 
-def _agree_on(pictures: Iterator[int], rest: Sequence[int]) -> None:
-    if list(islice(pictures, len(rest))) != list(rest):
-        raise LookupError("the pictures part again")
+def _agrees(given: Sequence[int], truth: Truth, frame: int, end: int) -> bool:
+    """Tell whether pictures from a frame on are the true ones up to another, but for damaged ones."""
+    if len(given) < end - frame:
+        return False
+    pairs = zip(given, truth.sums[frame:end], truth.why[frame:end], strict=False)
+    return all(one == other or why not in ("", FLAGGED) for one, other, why in pairs)
