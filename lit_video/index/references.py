@@ -124,7 +124,7 @@ class H264References:
         return why
 
     def _remember(self, unit: bytes | memoryview) -> None:
-        kind = unit[0] & 31 if len(unit) > 4 else 0
+        kind = unit[0] & 31 if len(unit) > 1 else 0
         if kind == 7:
             sequence = h264_sequence(unit)
             self._sequences[sequence.identity] = sequence
@@ -228,7 +228,7 @@ class HevcReferences:
         return high - size if low > before and low - before > size // 2 else high
 
     def _remember(self, unit: bytes | memoryview) -> None:
-        kind = unit[0] >> 1 & 63 if len(unit) > 4 else 0
+        kind = unit[0] >> 1 & 63 if len(unit) > 2 else 0
         if kind == 33:
             sequence = hevc_sequence(unit)
             self._sequences[sequence.identity] = sequence
