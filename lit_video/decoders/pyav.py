@@ -26,7 +26,8 @@ class PyAVDecoder:
         size: Of the frames, `[height, width]` in pixels; an int is a square.
         fit: `crop` keeps the largest box in the middle that has the frame's shape; `squash` distorts.
         interpolation: `bilinear`, or `area` for smoother frames from much larger pictures.
-        untagged: The colour matrix of videos that do not say: `bt601` as FFmpeg and torchcodec take it, or `bt709`.
+        untagged: The colour matrix of videos that do not say: `bt601` as FFmpeg and torchcodec take it, `bt709`, or
+            `auto` by their size, as mpv does.
         skip_unwanted: Do not decode pictures that no other picture refers to and nobody wants (H.264 only, where it
             was shown to be safe). The frames are the same.
         max_open: Files that stay open at most; None for 64, or fewer where the process may open few.
@@ -52,13 +53,13 @@ class PyAVDecoder:
     ) -> None:
         check_choice("fit", fit, FITS)
         check_choice("interpolation", interpolation, INTERPOLATIONS)
-        check_choice("untagged", untagged, tuple(UNTAGGED))
+        check_choice("untagged", untagged, UNTAGGED)
         max_open = files_for_each_core(MAX_OPEN) if max_open is None else max_open
         for name, value in (("max_open", max_open), ("max_decoders", max_decoders)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._videos = OpenVideos(index, max_open, skip_unwanted, max_decoders=max_decoders)
-        self._rotation = index.columns.rotation
+        self._index = index
         self._scaler = Scaler(parse_size(size), fit, interpolation, untagged)
 
     @property
@@ -73,9 +74,9 @@ class PyAVDecoder:
             DecodeError: A frame cannot be had exactly.
         """
         place = {frame_index: number for number, frame_index in enumerate(read.frame_indices)}
-        rotation = int(self._rotation[read.video_id])
+        presentation = self._index.presentation(read.video_id)
         for frame_index, picture in self._videos.read(read):
-            self._scaler.write(picture, out[place[frame_index]], rotation)
+            self._scaler.write(picture, out[place[frame_index]], presentation)
 
     def close(self) -> None:
         """Close all files."""

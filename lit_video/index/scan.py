@@ -22,10 +22,21 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Int64
 
-from lit_video.container import UNREADABLE, Seek, choose_stream, decode, demux, only_stream, open_video, reason_of
+from lit_video.container import (
+    UNREADABLE,
+    Seek,
+    choose_stream,
+    container_colours,
+    decode,
+    demux,
+    only_stream,
+    open_video,
+    reason_of,
+)
 from lit_video.index.bitstream import is_clean_start, is_no_plain_picture, is_shown, may_be_interlaced
+from lit_video.index.crop import crop_of
 from lit_video.index.truth import Start, decode_sequentially, find_starts
-from lit_video.picture import rotation_of
+from lit_video.picture import NO_CROP, NO_TRANSFER, Colours, colours_of, orientation_of
 
 # Codecs whose decoders give one picture, with the packet's pts, for each packet that is_shown() lets pass. In those of
 # the second kind pictures are shown in the order in which they are stored.
@@ -47,17 +58,20 @@ class Entry:
     Attributes:
         stream: Index of the video stream among the file's streams.
         time_base: Seconds per unit of pts.
-        width: Of the stored picture, in pixels, before rotation.
+        width: Of the stored picture, in pixels, what the container cuts off left out, before rotation.
         height: Likewise.
         rotation: Counter-clockwise degrees that turn the stored picture upright: 0, 90, 180 or 270.
         aspect: Width over height of one stored pixel; 1 where the file does not say.
         codec: FFmpeg's name of the codec.
         pixel_format: FFmpeg's name of the format that the decoder makes.
-        matrix: FFmpeg's number of the colour matrix (2: not tagged).
-        range: FFmpeg's number of the colour range (0: not tagged, 1: limited, 2: full).
+        matrix: FFmpeg's number of the colour matrix, the first picture's own or the container's (2: not tagged).
+        range: FFmpeg's number of the colour range, likewise (0: not tagged, 1: limited, 2: full).
         made: `exact` (from packets) or `decoded` (all pictures were decoded once).
         pts: Of each picture in presentation order; where `decoded`, as the decoder gave it, ascending or not.
         starts: Where decoding can begin, ascending, frame 0 first.
+        mirrored: Left and right of the stored picture change places before it is turned.
+        crop: Columns and rows that the container cuts off the stored picture: left, top, right, bottom.
+        transfer: FFmpeg's number of the transfer, likewise (2: not tagged, 16: PQ, 18: HLG).
     """
 
     stream: int
@@ -73,6 +87,9 @@ class Entry:
     made: str
     pts: Int64[np.ndarray, " frames"]
     starts: list[Start]
+    mirrored: bool = False
+    crop: tuple[int, int, int, int] = NO_CROP
+    transfer: int = NO_TRANSFER
 
 
 def scan_file(path: Path) -> Entry:
@@ -88,13 +105,17 @@ def scan_file(path: Path) -> Entry:
         if not stat.S_ISREG(mode):
             raise NotAVideo("not a regular file")
         with open_video(path) as container:
-            return _scan(path, container, only_stream(container, choose_stream(container).index))
+            stream = choose_stream(container)
+            colours, crop = container_colours(stream), crop_of(path, container, stream.index)
+            return _scan(path, container, only_stream(container, stream.index), colours, crop)
     except UNREADABLE as error:
         reason = reason_of(error)
         raise NotAVideo(reason[:1].lower() + reason[1:]) from error
 
 
-def _scan(path: Path, container: InputContainer, stream: VideoStream) -> Entry:
+def _scan(
+    path: Path, container: InputContainer, stream: VideoStream, said: Colours, crop: tuple[int, int, int, int]
+) -> Entry:
     packets = _Packets(stream)
     for packet in demux(container, stream):
         packets.add(packet)
@@ -106,20 +127,27 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> Entry:
         made, (pts, starts) = "exact", packets.frames()
     else:
         made, (pts, starts) = "decoded", _decode(path, stream)
+    colours = colours_of(picture, packets.codec, said)
+    rotation, mirrored = orientation_of(picture)
+    if crop[0] + crop[2] >= picture.width or crop[1] + crop[3] >= picture.height:
+        crop = NO_CROP  # nothing would be left
     return Entry(
         stream=stream.index,
         time_base=_fraction(stream.time_base),
-        width=picture.width,
-        height=picture.height,
-        rotation=rotation_of(picture),
+        width=picture.width - crop[0] - crop[2],
+        height=picture.height - crop[1] - crop[3],
+        rotation=rotation,
         aspect=float(_fraction(stream.sample_aspect_ratio)),
         codec=packets.codec,
         pixel_format=picture.format.name,
-        matrix=int(picture.colorspace),
-        range=int(picture.color_range),
+        matrix=colours.matrix,
+        range=colours.range,
         made=made,
         pts=pts,
         starts=starts,
+        mirrored=mirrored,
+        crop=crop,
+        transfer=colours.transfer,
     )
 
 

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from lit_video.errors import IndexStoreError
 from lit_video.index.table import Columns, Skipped, VideoIndex
 
-VERSION = 2
+VERSION = 3
 HEADER = "index.json"
 PATIENCE_SECONDS = 5.0  # in which waiting for another writer is not worth a word
 
