@@ -40,6 +40,9 @@ def print_index(index: VideoIndex) -> None:
         f" ({index.num_frames / seconds:.0f} frames/s, {index.num_videos / seconds:.0f} files/s);"
         f" {index.num_cached} reused, {made['exact']} from packets, {made['decoded']} decoded once"
     )
+    for name, number in index.num_hdr.items():
+        if number:
+            print(f"{number} of them {'is' if number == 1 else 'are'} HDR ({name.upper()})")
     for skipped in index.skipped:
         screen(highlight=False).print(f"skipped {skipped.path}: {skipped.reason}", soft_wrap=True)
 

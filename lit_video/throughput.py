@@ -125,6 +125,7 @@ class Throughput(Callback):
                 "frames": index.num_frames,
                 "seconds": round(index.seconds, 3),
                 "cached": index.num_cached,
+                "hdr": index.num_hdr,
             },
             "skipped_files": [{"path": file.path, "reason": file.reason} for file in index.skipped],
             "machine": machine(),
@@ -244,6 +245,11 @@ def _fault(fault: Mapping[str, Any]) -> str:
     return f"frame {fault['frame_index']} of {fault['path']}: {fault['reason']}{what}"
 
 
+def _hdr(number: Mapping[str, int]) -> list[tuple[str, str]]:
+    text = ", ".join(f"{count} {name.upper()}" for name, count in number.items() if count)
+    return [("HDR", f"videos: {text}")] if text else []
+
+
 def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
     index, machine = r["index"], r["machine"]
     reused = "all reused" if index["cached"] == index["videos"] else f"{index['cached']} reused"
@@ -258,6 +264,7 @@ def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("model", "run" if r["run_model"] else "not run"),
         *_copies(r),
         ("index", f"{index['videos']} videos, {index['frames']} frames, {index['seconds']:.2f} s, {reused}"),
+        *_hdr(index.get("hdr", {})),
         *[("skipped", f"{file['path']}: {file['reason']}") for file in skipped[:10]],
         *([("skipped", f"and {len(skipped) - 10} files more")] if len(skipped) > 10 else []),
         *[("not delivered", _fault(fault)) for fault in r["ledger"][:10]],

@@ -30,6 +30,9 @@ from tests.driver import (
     plane_to_tensor,
 )
 
+# One of the videos has 10 bits, and the frames that are loaded of it 8.
+pytestmark = pytest.mark.filterwarnings("ignore:.* videos have more than 8 bits a sample:UserWarning")
+
 
 class StandInOps:
     """The device operations of the stand-in, whose device memory is host memory."""

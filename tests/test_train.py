@@ -44,7 +44,7 @@ class TestReport:
     def test_has_the_keys_of_the_contract(self, run):
         report = run[1]
         assert set(report) == KEYS
-        assert set(report["index"]) == {"videos", "frames", "seconds", "cached"}
+        assert set(report["index"]) == {"videos", "frames", "seconds", "cached", "hdr"}
         assert set(report["machine"]) == MACHINE
 
     def test_says_what_was_chosen(self, run):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from av.video.format import VideoFormat
 from jaxtyping import Float64, Int, Int64
 
 from lit_video.container import Seek
@@ -241,6 +242,13 @@ class VideoIndex:
         """Number of videos of a high dynamic range, by their transfer: `pq` and `hlg`."""
         transfer = self.columns.transfer
         return {"pq": int((transfer == PQ).sum()), "hlg": int((transfer == HLG).sum())}
+
+    @property
+    def deep(self) -> Int64[np.ndarray, " deep_videos"]:
+        """Ids of the videos whose samples have more than 8 bits, which frames do not keep."""
+        used, videos = np.unique(self.columns.pixel_format, return_inverse=True)
+        is_deep = [any(c.bits > 8 for c in VideoFormat(self.names[number]).components) for number in used]
+        return np.flatnonzero(np.array(is_deep, bool)[videos])
 
     @property
     def keyframes(self) -> Int64[np.ndarray, " gops_and_end"]:
