@@ -82,7 +82,9 @@ def write_stamped(
             _name_colours(stream.codec_context, colours)
         times = range(num_frames) if pts is None else pts
         for frame_index, time in zip(range(num_frames), times, strict=True):
-            picture = av.VideoFrame.from_ndarray(draw_stamped(video_id, frame_index, size, rotation, mirrored), format="rgb24")
+            picture = av.VideoFrame.from_ndarray(
+                draw_stamped(video_id, frame_index, size, rotation, mirrored), format="rgb24"
+            )
             picture = picture.reformat(format=pixel_format)
             if colours is not None:
                 _name_colours(picture, colours)
@@ -95,7 +97,7 @@ def write_stamped(
 def draw_stamped(
     video_id: int, frame_index: int, size: tuple[int, int], rotation: int = 0, mirrored: bool = False
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Return a stamped picture as it is stored, so that mirroring it or not and then turning it by `rotation` makes it upright."""
+    """Return a stamped picture as it is stored: mirroring it, or not, and turning it by `rotation` makes it upright."""
     height, width = size if rotation % 180 == 0 else size[::-1]
     picture = np.empty((height, width, 3), np.uint8)
     # Bands that move give the encoder motion to code, and differ in brightness only.

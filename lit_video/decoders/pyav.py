@@ -11,6 +11,7 @@ from torch import Tensor
 from lit_video.decoders.geometry import FITS, INTERPOLATIONS, check_choice, parse_size
 from lit_video.decoders.reader import OpenVideos
 from lit_video.decoders.scaler import UNTAGGED, Scaler
+from lit_video.decoders.sdr import HDR, check_that_ffmpeg_maps
 from lit_video.index import VideoIndex
 from lit_video.machine import files_for_each_core
 from lit_video.planner import GopRead
@@ -28,12 +29,15 @@ class PyAVDecoder:
         interpolation: `bilinear`, or `area` for smoother frames from much larger pictures.
         untagged: The colour matrix of videos that do not say: `bt601` as FFmpeg and torchcodec take it, `bt709`, or
             `auto` by their size, as mpv does.
+        hdr: `as_stored`: pictures of PQ and HLG look flat; `sdr`: they are mapped to SDR, which takes some seconds
+            before the first one.
         skip_unwanted: Do not decode pictures that no other picture refers to and nobody wants (H.264 only, where it
             was shown to be safe). The frames are the same.
         max_open: Files that stay open at most; None for 64, or fewer where the process may open few.
         max_decoders: Decoders that these have at most, about 18 MiB each at 1080p; files encoded alike share one.
 
     Raises:
+        DeviceError: FFmpeg cannot map HDR here.
         ValueError: An argument out of range.
     """
 
@@ -47,6 +51,7 @@ class PyAVDecoder:
         fit: str = "crop",
         interpolation: str = "bilinear",
         untagged: str = "bt601",
+        hdr: str = "as_stored",
         skip_unwanted: bool = True,
         max_open: int | None = None,
         max_decoders: int = 16,
@@ -54,13 +59,16 @@ class PyAVDecoder:
         check_choice("fit", fit, FITS)
         check_choice("interpolation", interpolation, INTERPOLATIONS)
         check_choice("untagged", untagged, UNTAGGED)
+        check_choice("hdr", hdr, HDR)
+        if hdr == "sdr":
+            check_that_ffmpeg_maps()
         max_open = files_for_each_core(MAX_OPEN) if max_open is None else max_open
         for name, value in (("max_open", max_open), ("max_decoders", max_decoders)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._videos = OpenVideos(index, max_open, skip_unwanted, max_decoders=max_decoders)
         self._index = index
-        self._scaler = Scaler(parse_size(size), fit, interpolation, untagged)
+        self._scaler = Scaler(parse_size(size), fit, interpolation, untagged, hdr)
 
     @property
     def num_opened(self) -> int:

@@ -12,7 +12,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from lit_video.decoders.geometry import fit_picture
-from lit_video.picture import AS_STORED, FULL_RANGE, LIMITED_RANGE, Presentation, colours_of, plane_rows
+from lit_video.decoders.sdr import STORED_FORMAT, to_sdr
+from lit_video.picture import AS_STORED, FULL_RANGE, HLG, LIMITED_RANGE, PQ, Presentation, colours_of, plane_rows
 
 # FFmpeg's numbers of colour matrices (AVColorSpace). What swscale lacks is taken as not tagged, and BT.2020 of constant
 # luminance as the other one.
@@ -50,31 +51,37 @@ class Scaler:
         fit: As in `geometry`.
         interpolation: As in `geometry`.
         untagged: The colour matrix of pictures that do not say, as in `matrix_of_untagged`.
+        hdr: `sdr` has pictures of PQ and HLG mapped to SDR; `as_stored` has them look flat.
     """
 
-    def __init__(self, size: tuple[int, int], fit: str, interpolation: str, untagged: str) -> None:
+    def __init__(
+        self, size: tuple[int, int], fit: str, interpolation: str, untagged: str, hdr: str = "as_stored"
+    ) -> None:
         self._size, self._fit, self._interpolation = size, fit, interpolation
-        self._untagged = untagged
+        self._untagged, self._hdr = untagged, hdr
         self._graphs: OrderedDict[tuple, tuple[Graph, FilterContext, FilterContext]] = OrderedDict()
 
     def write(
         self, picture: VideoFrame, out: UInt8[Tensor, "3 height width"], presentation: Presentation = AS_STORED
     ) -> None:
         """Scale and convert one picture into `out`, as its file wants it shown."""
-        self._tag(picture, presentation)
-        _, source, sink = self._graph(picture, presentation)
+        transfer = self._tag(picture, presentation)
+        is_mapped = self._hdr == "sdr" and transfer in (PQ, HLG)
+        _, source, sink = self._graph(picture, presentation, is_mapped)
         source.push(picture)
         frame = sink.pull()
         assert isinstance(frame, VideoFrame)
+        if is_mapped:
+            frame = to_sdr(frame, transfer, int(picture.color_primaries))
         rows = out.numpy()  # torch would divide a copy of this size between threads that wait for each other
         for channel, plane in enumerate(RGB_PLANES):
             np.copyto(rows[channel], plane_rows(frame, plane))
 
-    def _tag(self, picture: VideoFrame, presentation: Presentation) -> None:
-        """Have the picture say explicitly how it is to be taken."""
-        if picture.format.is_rgb:
-            return
+    def _tag(self, picture: VideoFrame, presentation: Presentation) -> int:
+        """Have the picture say explicitly how it is to be taken, and return its transfer."""
         colours = colours_of(picture, presentation.codec, presentation.colours)
+        if picture.format.is_rgb:
+            return colours.transfer
         if colours.matrix in MATRICES:
             picture.colorspace = colours.matrix
         elif colours.matrix == BT2020_CONSTANT_LUMINANCE:
@@ -83,11 +90,14 @@ class Scaler:
             picture.colorspace = matrix_of_untagged(self._untagged, picture.width, picture.height)
         full = colours.range == FULL_RANGE or picture.format.name.startswith(("yuvj", "gray"))
         picture.color_range = FULL_RANGE if full else LIMITED_RANGE
+        return colours.transfer
 
-    def _graph(self, picture: VideoFrame, presentation: Presentation) -> tuple[Graph, FilterContext, FilterContext]:
+    def _graph(
+        self, picture: VideoFrame, presentation: Presentation, is_mapped: bool
+    ) -> tuple[Graph, FilterContext, FilterContext]:
         matrix, color_range = int(picture.colorspace), int(picture.color_range)
         shape = presentation.rotation, presentation.mirrored, presentation.crop
-        key = picture.width, picture.height, picture.format.name, matrix, color_range, *shape
+        key = picture.width, picture.height, picture.format.name, matrix, color_range, *shape, is_mapped
         if key not in self._graphs:
             self._graphs[key] = self._build(*key)
             if len(self._graphs) > MAX_GRAPHS:
@@ -105,6 +115,7 @@ class Scaler:
         rotation: int,
         mirrored: bool,
         cut_off: tuple[int, int, int, int],
+        is_mapped: bool,
     ) -> tuple[Graph, FilterContext, FilterContext]:
         g = fit_picture((height, width), rotation, self._size, self._fit, mirrored, cut_off)
         # Explicit, since the defaults differ between swscale's interfaces: full chroma and exact rounding keep within
@@ -118,7 +129,8 @@ class Scaler:
         )
         sink = graph.add("buffersink")
         crop = ("crop", f"{g.box_width}:{g.box_height}:{g.left}:{g.top}:exact=1")
-        steps = [crop, ("scale", scale), ("format", "gbrp"), *MIRRORING[g.mirrored], *TURNS[g.quarter_turns]]
+        rgb = ("format", STORED_FORMAT if is_mapped else "gbrp")
+        steps = [crop, ("scale", scale), rgb, *MIRRORING[g.mirrored], *TURNS[g.quarter_turns]]
         graph.link_nodes(source, *(graph.add(name, arguments or None) for name, arguments in steps), sink)
         graph.configure()
         return graph, source, sink
