@@ -129,10 +129,13 @@ class TorchCodecDecoder:
         path, columns = self._index.path(video_id), self._index.columns
         os.stat(path)  # what is not there is told by the system's own words
         arguments: dict[str, Any] = {"stream_index": int(columns.stream[video_id]), "device": self.device}
-        # torchcodec does not scale on the GPU, and knows nothing of what the container cuts off.
-        if self.device.type == "cpu" and self._index.presentation(video_id).crop == NO_CROP:
-            g = self._geometry(video_id)
+        if self.device.type == "cpu":  # torchcodec does not scale on the GPU
+            g, p = self._geometry(video_id), self._index.presentation(video_id)
             arguments["transforms"] = [CenterCrop((g.box_height, g.box_width)), Resize((g.height, g.width))]
+            if p.crop != NO_CROP:  # of which torchcodec knows nothing: the whole picture, as the decoder gives it
+                left, top, right, bottom = self._crop_of_turned(p)
+                height, width = self._upright(video_id)
+                arguments["transforms"] = [Resize((height + top + bottom, width + left + right))]
         try:  # told where frames are, torchcodec need not scan the file again
             return self._make(path, custom_frame_mappings=self._mapping(video_id), **arguments)
         except ValueError:  # but what was recorded without a duration it reads only if it scans it
@@ -154,10 +157,13 @@ class TorchCodecDecoder:
 
     def _geometry(self, video_id: int) -> Geometry:
         """Return what to cut out of the upright picture, which is what torchcodec gives."""
+        return fit_picture(self._upright(video_id), 0, self._size, self._fit)
+
+    def _upright(self, video_id: int) -> tuple[int, int]:
+        """Return height and width of the pictures, turned."""
         columns = self._index.columns
         height, width = int(columns.height[video_id]), int(columns.width[video_id])
-        upright = (height, width) if columns.rotation[video_id] % 180 == 0 else (width, height)
-        return fit_picture(upright, 0, self._size, self._fit)
+        return (height, width) if columns.rotation[video_id] % 180 == 0 else (width, height)
 
     def _fit_frame(self, image: UInt8[Tensor, "3 h w"], p: Presentation) -> Tensor:
         if tuple(image.shape[1:]) != self._size or p.crop != NO_CROP:

@@ -33,7 +33,7 @@ def crop_of(path: Path, container: InputContainer, stream_index: int) -> tuple[i
         level = av.logging.get_level()
         av.logging.set_level(av.logging.INFO)
         try:
-            description = container.dumps_format()
+            description = container.dumps_format()  # pyright: ignore[reportAttributeAccessIssue]
         finally:
             av.logging.set_level(level)
     own = re.split(r"^  Stream #0:", description, flags=re.MULTILINE)

@@ -47,6 +47,9 @@ IN_ORDER = frozenset({"av1", "vp8", "vp9", "mjpeg", "prores", "png", "dnxhd"})
 SEEKABLE_BY_TIME = frozenset({"mov", "mp4", "matroska", "webm"})
 
 
+MOST_NOT_CUT_OFF = 128  # columns: FFmpeg's largest alignment
+
+
 class NotAVideo(Exception):
     """A file without a usable video stream; the message is the reason that users read."""
 
@@ -70,7 +73,7 @@ class Entry:
         pts: Of each picture in presentation order; where `decoded`, as the decoder gave it, ascending or not.
         starts: Where decoding can begin, ascending, frame 0 first.
         mirrored: Left and right of the stored picture change places before it is turned.
-        crop: Columns and rows that the container cuts off the stored picture: left, top, right, bottom.
+        crop: Columns and rows of the picture as decoded that are not to be seen: left, top, right, bottom.
         transfer: FFmpeg's number of the transfer, likewise (2: not tagged, 16: PQ, 18: HLG).
     """
 
@@ -129,6 +132,7 @@ def _scan(
         made, (pts, starts) = "decoded", _decode(path, stream)
     colours = colours_of(picture, packets.codec, said)
     rotation, mirrored = orientation_of(picture)
+    crop = (crop[0] + _columns_not_cut_off(packets.codec, stream, picture), *crop[1:])
     if crop[0] + crop[2] >= picture.width or crop[1] + crop[3] >= picture.height:
         crop = NO_CROP  # nothing would be left
     return Entry(
@@ -149,6 +153,13 @@ def _scan(
         crop=crop,
         transfer=colours.transfer,
     )
+
+
+def _columns_not_cut_off(codec: str, stream: VideoStream, picture: VideoFrame) -> int:
+    """Return how many columns at the left the stream cuts off and FFmpeg does not: rows begin at round places."""
+    context = stream.codec_context
+    more = picture.width - context.width
+    return more if codec in REORDERED and picture.height == context.height and 0 < more < MOST_NOT_CUT_OFF else 0
 
 
 def _fraction(ratio: Any) -> Fraction:

@@ -247,7 +247,7 @@ class VideoIndex:
     def deep(self) -> Int64[np.ndarray, " deep_videos"]:
         """Ids of the videos whose samples have more than 8 bits, which frames do not keep."""
         used, videos = np.unique(self.columns.pixel_format, return_inverse=True)
-        is_deep = [any(c.bits > 8 for c in VideoFormat(self.names[number]).components) for number in used]
+        is_deep = [any(c.bits > 8 for c in VideoFormat(self.names[int(number)]).components) for number in used]
         return np.flatnonzero(np.array(is_deep, bool)[videos])
 
     @property
