@@ -11,6 +11,7 @@ import torch
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.torchcodec import TorchCodecDecoder
 from lit_video.index import VideoIndex
+from lit_video.index_command import print_index
 from lit_video.stamps import draw_stamped, read_stamp, write_stamped
 from tests.fakes import read_of
 from tests.zoo import ZOO, cropped
@@ -113,9 +114,16 @@ class TestColours:
         assert not np.array_equal(found["bt601"], found["bt709"])
 
     @pytest.mark.parametrize(("name", "expected"), [("PQ.mp4", {"pq": 1, "hlg": 0}), ("HLG.mp4", {"pq": 0, "hlg": 1})])
-    def test_hdr_is_counted(self, tmp_path, name, expected):
+    def test_hdr_is_counted(self, tmp_path, capsys, name, expected):
         ZOO[name](tmp_path / name)
-        assert scan(tmp_path / name).num_hdr == expected
+        index = scan(tmp_path / name)
+        assert index.num_hdr == expected
+        print_index(index)
+        assert f"1 of them is HDR ({name.partition('.')[0]})" in capsys.readouterr().out
+
+    def test_hdr_is_not_spoken_of_where_there_is_none(self, index, capsys):
+        print_index(index)
+        assert "HDR" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
