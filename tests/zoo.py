@@ -282,7 +282,7 @@ def headers_change(path: Path) -> None:
 def only_in_the_container(path: Path, codec: str) -> None:
     """BT.709 and full range, as the container says and the stream does not: VP8 cannot, and others were not told."""
     whole = path.with_name(f"whole-{path.name}")
-    write_stamped(whole, 30, 4, codec, 10, pixel_format="yuv420p")
+    write_stamped(whole, 30, 4, codec, 10, size=(152, 176))
     with av.open(str(whole)) as source, av.open(str(path), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         named = stream.codec_context
