@@ -113,6 +113,17 @@ class TestColours:
         assert np.array_equal(found["auto"], found["bt709"])
         assert not np.array_equal(found["bt601"], found["bt709"])
 
+    def test_follow_a_stream_that_changes_its_tags(self, tmp_path):
+        parts = []
+        for number, colours in enumerate([(1, 2, 1, 1), (5, 1, 6, 5)]):
+            path = write_stamped(tmp_path / f"part{number}.h264", 10, 1, gop=5, colours=colours)
+            parts.append((path.read_bytes(), frame(scan(path), 3)))
+        (tmp_path / "a.h264").write_bytes(parts[0][0] + parts[1][0])
+        index = scan(tmp_path / "a.h264")
+        assert index.num_frames == 20
+        for number, (_, expected) in enumerate(parts):
+            assert np.array_equal(frame(index, 10 * number + 3), expected)
+
     @pytest.mark.parametrize(("name", "expected"), [("PQ.mp4", {"pq": 1, "hlg": 0}), ("HLG.mp4", {"pq": 0, "hlg": 1})])
     def test_hdr_is_counted(self, tmp_path, capsys, name, expected):
         ZOO[name](tmp_path / name)
