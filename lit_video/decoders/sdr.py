@@ -6,6 +6,7 @@ frame, and threads take turns: what is mapped is frames, not pictures, and small
 
 from __future__ import annotations
 
+import os
 import threading
 
 import av
@@ -26,7 +27,17 @@ TARGET = "out_transfer=bt709:out_primaries=bt709:intent=perceptual"
 BT709_PRIMARIES, NO_PRIMARIES, BT2020_PRIMARIES, RGB_MATRIX = 1, 2, 9, 0
 
 _LOCK = threading.Lock()
-_GRAPHS: dict[tuple[int, int, int, int], tuple[Graph, FilterContext, FilterContext]] = {}
+# By process, too: a forked one must neither use nor free a graph whose threads it does not have.
+_GRAPHS: dict[tuple[int, ...], tuple[Graph, FilterContext, FilterContext]] = {}
+
+
+def _forget_lock() -> None:
+    """Have a forked process not wait for a thread that it does not have."""
+    global _LOCK
+    _LOCK = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_lock)
 
 
 def check_that_ffmpeg_maps() -> None:
@@ -49,7 +60,7 @@ def to_sdr(frame: VideoFrame, transfer: int, primaries: int) -> VideoFrame:
     primaries = BT2020_PRIMARIES if primaries == NO_PRIMARIES else primaries
     frame.colorspace, frame.color_range = RGB_MATRIX, FULL_RANGE
     frame.color_trc, frame.color_primaries = transfer, primaries
-    key = frame.width, frame.height, transfer, primaries
+    key = os.getpid(), frame.width, frame.height, transfer, primaries
     with _LOCK:
         if key not in _GRAPHS:
             _GRAPHS[key] = _build(frame.width, frame.height)
