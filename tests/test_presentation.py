@@ -4,6 +4,7 @@ import shutil
 import subprocess
 
 import av
+import av.logging as logging
 import numpy as np
 import pytest
 import torch
@@ -190,15 +191,15 @@ class TestCrop:
         error = np.abs(frame(index, 0, decoder) - expected).mean()
         assert error < (30 if left % 2 or top % 2 else 4)  # of an odd one, a column or row more is left out
 
-    def test_and_no_other_tracks(self, tmp_path):
+    def test_is_none_where_no_container_says_so(self, tmp_path):
         write_stamped(tmp_path / "a.mkv", 3, colours=(6, 1, 1, 1))
         assert scan(tmp_path / "a.mkv").presentation(0).crop == (0, 0, 0, 0)
 
     def test_leaves_ffmpegs_log_as_it_was(self, tmp_path):
         cropped(tmp_path / "a.mkv")
-        assert av.logging.get_level() is None
+        assert logging.get_level() is None
         scan(tmp_path / "a.mkv")
-        assert av.logging.get_level() is None
+        assert logging.get_level() is None
 
     @pytest.mark.parametrize("decoder", DECODERS)
     @pytest.mark.parametrize(
