@@ -27,7 +27,7 @@ LUMA_WEIGHTS = {
 def planes_to_frame(
     luma: Tensor, chroma: Tensor, geometry: Geometry, matrix: int, full_range: bool, interpolation: str = "bilinear"
 ) -> UInt8[Tensor, "3 height width"]:
-    """Cut, scale, turn and convert one picture.
+    """Cut, scale, convert, mirror and turn one picture.
 
     Args:
         luma: [H, W], uint8 of NV12 or uint16 of P010 (whose values fill the high bits), rows at any pitch.
@@ -51,6 +51,7 @@ def planes_to_frame(
     size = (g.height, g.width)
     y, uv = resize(box_y[None], size, interpolation), resize(box_uv, size, interpolation)
     rgb = yuv_to_rgb(torch.cat([y, uv]), matrix, full_range)
+    rgb = rgb.flip(2) if g.mirrored else rgb
     return torch.rot90(rgb, g.quarter_turns, (1, 2)).round_().clamp_(0, 255).to(torch.uint8)
 
 

@@ -12,8 +12,13 @@ import av.error
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+
+from lit_video.picture import NO_MATRIX, NO_RANGE, NO_TRANSFER, Colours
+
+RGB_MATRIX = 0
 
 # Tags that are not UTF-8 are common in old files, and nobody here reads tags. PyAV 19 reads them without being told.
 TAGS: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -60,15 +65,31 @@ def choose_stream(container: InputContainer) -> VideoStream:
     return best if isinstance(best, VideoStream) and best in decodable else decodable[0]
 
 
+def container_colours(stream: VideoStream) -> Colours:
+    """Return what the container says of a stream's colours. Ask before `only_stream` is asked, and before decoding."""
+    context = stream.codec_context
+    return Colours(int(context.colorspace), int(context.color_range), int(context.color_trc))
+
+
 def only_stream(container: InputContainer, index: int) -> VideoStream:
-    """Return stream `index`, decoding on the calling thread, all other streams discarded while demuxing."""
+    """Return stream `index`, decoding on the calling thread, all other streams discarded while demuxing.
+
+    Its decoder is not told the container's colours, so that its pictures say what they themselves say.
+    """
     for stream in container.streams:
         stream.discard = Discard.default if stream.index == index else Discard.all
     stream = container.streams[index]
     assert isinstance(stream, VideoStream)
     stream.codec_context.thread_type = "NONE"
     stream.codec_context.thread_count = 1
+    _forget_colours(stream.codec_context)
     return stream
+
+
+def _forget_colours(context: VideoCodecContext) -> None:
+    if int(context.colorspace) != RGB_MATRIX:  # by which a decoder chooses its pixel format
+        context.colorspace = NO_MATRIX
+    context.color_range, context.color_trc = NO_RANGE, NO_TRANSFER
 
 
 class Seek(IntEnum):

@@ -27,13 +27,13 @@ from lit_video.decoders.base import Decoder
 from lit_video.decoders.cuvid import CuvidDecoder
 from lit_video.decoders.geometry import fit_picture
 from lit_video.decoders.pyav import PyAVDecoder
-from lit_video.decoders.scaler import BT2020_CONSTANT_LUMINANCE, FULL_RANGE, LIMITED_RANGE, Scaler
+from lit_video.decoders.scaler import BT2020_CONSTANT_LUMINANCE, Scaler
 from lit_video.decoders.torchcodec import TorchCodecDecoder
 from lit_video.errors import DeviceError, LitVideoError
 from lit_video.index import VideoIndex
 from lit_video.loader import VideoLoader
 from lit_video.nvdec import LIBRARY, NUMBERS, capabilities, is_installed
-from lit_video.picture import plane_rows
+from lit_video.picture import FULL_RANGE, LIMITED_RANGE, plane_rows
 from lit_video.planner import GopRead
 from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.reservoir import ReservoirSampler

@@ -42,6 +42,9 @@ def print_index(index: VideoIndex) -> None:
         f" {index.num_cached} reused, {made['exact']} from packets, {made['decoded']} decoded once"
     )
     console = screen(highlight=False)
+    for name, number in index.num_hdr.items():
+        if number:
+            print(f"{number} of them {'is' if number == 1 else 'are'} HDR ({name.upper()})")
     for skipped in index.skipped:
         console.print(f"skipped {skipped.path}: {skipped.reason}", soft_wrap=True)
     for line in damage_lines(index):

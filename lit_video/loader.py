@@ -120,6 +120,8 @@ class VideoLoader:
         self._run: EpochRun | None = None
         self._place = Place(0, 0)
         self._under_way = False  # a batch was handed out since the place was set
+        if rank == 0:
+            _warn_of_lost_bits(index)
 
     @cached_property
     def budget(self) -> Budget:
@@ -379,6 +381,22 @@ class BatchIterator(Iterator[Batch]):
         if not self._run.batches_left:
             self._end()  # Lightning does not ask again after the last batch
         return batch
+
+
+def _warn_of_lost_bits(index: VideoIndex) -> None:
+    """Say once for a data set that pictures of more than 8 bits do not keep them."""
+    deep = index.deep
+    if len(deep) and index not in _TOLD_OF_LOST_BITS:
+        _TOLD_OF_LOST_BITS.add(index)
+        first = int(deep[0])
+        warnings.warn(
+            f"{len(deep)} of {index.num_videos} videos have more than 8 bits a sample, and frames are uint8:"
+            f" the rest is cut off. The first is {index.path(first)} ({index.pixel_format(first)}).",
+            stacklevel=3,
+        )
+
+
+_TOLD_OF_LOST_BITS: weakref.WeakSet[VideoIndex] = weakref.WeakSet()
 
 
 def _warn_of_short_sight(sampler: Sampler, num_positions: int, reach: int) -> None:

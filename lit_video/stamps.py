@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -43,6 +44,8 @@ def write_stamped(
     pts: Sequence[int] | None = None,
     options: Mapping[str, str] | None = None,
     container_options: Mapping[str, str] | None = None,
+    mirrored: bool = False,
+    colours: tuple[int, int, int, int] | None = None,
 ) -> Path:
     """Encode a stamped video and return its path.
 
@@ -60,6 +63,8 @@ def write_stamped(
         pts: Of each frame, in units of 1 / fps, ascending; 0, 1, 2, … by default.
         options: For the encoder, beside those that make GOPs regular.
         container_options: For the muxer.
+        mirrored: Stored pictures are to be mirrored before they are turned.
+        colours: FFmpeg's numbers of matrix, range, transfer and primaries, for encoder and muxer to name.
     """
     os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder tells its whole configuration else
     with av.open(str(path), "w", options=dict(container_options or {})) as container:
@@ -71,12 +76,18 @@ def write_stamped(
         stream.pix_fmt = pixel_format
         stream.gop_size, stream.max_b_frames = gop, b_frames
         stream.codec_context.thread_count = 1
-        if rotation:
-            stream.set_display_rotation(rotation)
+        if rotation or mirrored:
+            stream.set_display_matrix(_display_matrix(rotation, mirrored))
+        if colours is not None:
+            _name_colours(stream.codec_context, colours)
         times = range(num_frames) if pts is None else pts
         for frame_index, time in zip(range(num_frames), times, strict=True):
-            picture = av.VideoFrame.from_ndarray(draw_stamped(video_id, frame_index, size, rotation), format="rgb24")
+            picture = av.VideoFrame.from_ndarray(
+                draw_stamped(video_id, frame_index, size, rotation, mirrored), format="rgb24"
+            )
             picture = picture.reformat(format=pixel_format)
+            if colours is not None:
+                _name_colours(picture, colours)
             picture.pts, picture.time_base = time, 1 / Fraction(fps)
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
@@ -84,9 +95,9 @@ def write_stamped(
 
 
 def draw_stamped(
-    video_id: int, frame_index: int, size: tuple[int, int], rotation: int = 0
+    video_id: int, frame_index: int, size: tuple[int, int], rotation: int = 0, mirrored: bool = False
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Return a stamped picture as it is stored, so that turning it by `rotation` makes it upright."""
+    """Return a stamped picture as it is stored: mirroring it, or not, and turning it by `rotation` makes it upright."""
     height, width = size if rotation % 180 == 0 else size[::-1]
     picture = np.empty((height, width, 3), np.uint8)
     # Bands that move give the encoder motion to code, and differ in brightness only.
@@ -97,7 +108,20 @@ def draw_stamped(
     cells = np.kron(_cells(video_id, frame_index), np.full((side, side), 255, np.uint8))
     top, left = ((height - side * CELLS) // 4 * 2, (width - side * CELLS) // 4 * 2)
     picture[top : top + side * CELLS, left : left + side * CELLS] = cells[:, :, None]
-    return np.ascontiguousarray(np.rot90(picture, -rotation // 90))
+    stored = np.rot90(picture, -rotation // 90)
+    return np.ascontiguousarray(stored[:, ::-1] if mirrored else stored)
+
+
+def _display_matrix(rotation: int, mirrored: bool) -> list[int]:
+    """Return what mirrors and then turns, as in libavutil/display.h: x' = ax + cy, y' = bx + dy, y downwards."""
+    one, sign = 1 << 16, -1 if mirrored else 1
+    angle = np.radians(rotation)
+    cosine, sine = round(np.cos(angle) * one), round(np.sin(angle) * one)
+    return [sign * cosine, -sign * sine, 0, sine, cosine, 0, 0, 0, 1 << 30]
+
+
+def _name_colours(named: Any, colours: tuple[int, int, int, int]) -> None:
+    named.colorspace, named.color_range, named.color_trc, named.color_primaries = colours
 
 
 def read_stamp(image: UInt8[Tensor, "3 height width"] | UInt8[np.ndarray, "3 height width"]) -> tuple[int, int]:

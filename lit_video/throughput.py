@@ -127,6 +127,7 @@ class Throughput(Callback):
                 "seconds": round(index.seconds, 3),
                 "cached": index.num_cached,
                 "damaged_frames": sum(map(index.num_damaged, index.damaged_videos)),
+                "hdr": index.num_hdr,
             },
             "skipped_files": [{"path": file.path, "reason": file.reason} for file in index.skipped],
             "short_files": [
@@ -276,6 +277,11 @@ def _fault(row: Mapping[str, Any]) -> str:
     return f"{frames} of {row['path']}: {row['why']}{what}"
 
 
+def _hdr(number: Mapping[str, int]) -> list[tuple[str, str]]:
+    text = ", ".join(f"{count} {name.upper()}" for name, count in number.items() if count)
+    return [("HDR", f"videos: {text}")] if text else []
+
+
 def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
     index, machine = r["index"], r["machine"]
     reused = "all reused" if index["cached"] == index["videos"] else f"{index['cached']} reused"
@@ -290,6 +296,7 @@ def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("model", "run" if r["run_model"] else "not run"),
         *_copies(r),
         ("index", f"{index['videos']} videos, {index['frames']} frames, {index['seconds']:.2f} s, {reused}"),
+        *_hdr(index.get("hdr", {})),
         *[("skipped", f"{file['path']}: {file['reason']}") for file in skipped[:10]],
         *([("skipped", f"and {len(skipped) - 10} files more")] if len(skipped) > 10 else []),
         *([("damaged", f"{index['damaged_frames']} frames, as the index knows")] if index["damaged_frames"] else []),

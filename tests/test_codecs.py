@@ -16,7 +16,7 @@ from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.reader import OpenVideos
 from lit_video.errors import DecodeError
 from lit_video.index import VideoIndex
-from lit_video.picture import checksum
+from lit_video.picture import checksum, colours_of
 from lit_video.stamps import write_stamped
 from tests.fakes import read_of
 from tests.zoo import ZOO
@@ -114,7 +114,7 @@ def test_files_of_other_parameters_have_others(tmp_path):
 
 
 def test_colours_that_only_the_container_names_are_the_files_own(tmp_path):
-    """One stream in two containers, one of which says that it is BT.2020: the pictures are tagged as each says."""
+    """One stream in two containers, one of which says that it is BT.2020: the pictures are taken as each says."""
     write_stamped(tmp_path / "plain.mp4", 12)
     matrices = {"0.mkv": 9, "1.mkv": 5}
     for name, matrix in matrices.items():
@@ -129,7 +129,8 @@ def test_colours_that_only_the_container_names_are_the_files_own(tmp_path):
     videos = OpenVideos(index, 2)
     for video_id in (0, 1, 0, 1):
         ((_, picture),) = videos.read(read_of(index, video_id, (3,)))
-        assert int(picture.colorspace) == list(matrices.values())[video_id]
+        said = index.presentation(video_id)
+        assert colours_of(picture, said.codec, said.colours).matrix == list(matrices.values())[video_id]
 
 
 def test_decoding_goes_on_where_it_was_unless_another_file_came_between(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lit_video.colour import LUMA_WEIGHTS, as_levels, planes_to_frame, yuv_to_rgb
 from lit_video.decoders.geometry import fit_picture
 from lit_video.decoders.scaler import Scaler
+from lit_video.picture import AS_STORED, Presentation
 
 LIMITED, FULL = 1, 2
 
@@ -26,7 +27,7 @@ def smooth_planes(height, width, seed=0):
     return planes[0].round().astype(np.uint8), np.stack([p[half] for p in planes[1:]], axis=-1).round().astype(np.uint8)
 
 
-def on_the_cpu(luma, chroma, matrix, color_range, size, fit="crop", rotation=0):
+def on_the_cpu(luma, chroma, matrix, color_range, size, fit="crop", presentation=AS_STORED):
     """What the CPU decoder makes of the same picture."""
     height, width = luma.shape
     picture = av.VideoFrame(width, height, "nv12")
@@ -35,12 +36,12 @@ def on_the_cpu(luma, chroma, matrix, color_range, size, fit="crop", rotation=0):
         rows[: values.shape[0], : values.shape[1]] = values
     picture.colorspace, picture.color_range = matrix, color_range
     out = torch.zeros((3, *size), dtype=torch.uint8)
-    Scaler(size, fit, "bilinear", "bt601").write(picture, out)
+    Scaler(size, fit, "bilinear", "bt601").write(picture, out, presentation)
     return out.numpy().astype(int)
 
 
-def on_the_device(luma, chroma, matrix, color_range, size, fit="crop", rotation=0):
-    geometry = fit_picture(luma.shape, rotation, size, fit)
+def on_the_device(luma, chroma, matrix, color_range, size, fit="crop", p=AS_STORED):
+    geometry = fit_picture(luma.shape, p.rotation, size, fit, p.mirrored, p.crop)
     planes = torch.from_numpy(luma), torch.from_numpy(chroma)
     return planes_to_frame(*planes, geometry, matrix, color_range == FULL).numpy().astype(int)
 
@@ -117,12 +118,24 @@ def test_rows_may_lie_at_any_pitch():
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_pictures_are_turned_upright(rotation):
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_pictures_are_mirrored_and_turned_upright(rotation, mirrored):
     luma, chroma = smooth_planes(64, 96)
     upright = on_the_device(luma, chroma, 1, LIMITED, (64, 96), "squash")
     size = (64, 96) if rotation % 180 == 0 else (96, 64)
-    turned = on_the_device(luma, chroma, 1, LIMITED, size, "squash", rotation)
-    assert np.array_equal(turned, np.rot90(upright, rotation // 90, axes=(1, 2)))
+    presentation = Presentation(rotation=rotation, mirrored=mirrored)
+    turned = on_the_device(luma, chroma, 1, LIMITED, size, "squash", presentation)
+    assert np.array_equal(turned, np.rot90(upright[:, :, ::-1] if mirrored else upright, rotation // 90, axes=(1, 2)))
+    assert np.abs(turned - on_the_cpu(luma, chroma, 1, LIMITED, size, "squash", presentation)).max() <= 2
+
+
+@pytest.mark.parametrize("crop", [(20, 10, 20, 10), (7, 3, 5, 1), (0, 0, 30, 0)], ids=str)
+@pytest.mark.parametrize("fit", ["crop", "squash"])
+def test_crops_are_those_of_the_cpu(crop, fit):
+    luma, chroma = smooth_planes(96, 128)
+    presentation = Presentation(crop=crop, rotation=90, mirrored=True)
+    args = luma, chroma, 1, LIMITED, (40, 56), fit, presentation
+    assert np.abs(on_the_device(*args) - on_the_cpu(*args)).max() <= 2
 
 
 def test_area_averages():

@@ -29,6 +29,10 @@ from tests.driver import (
     environment,
     plane_to_tensor,
 )
+from tests.zoo import ZOO
+
+# One of the videos has 10 bits, and the frames that are loaded of it 8.
+pytestmark = pytest.mark.filterwarnings("ignore:.* videos have more than 8 bits a sample:UserWarning")
 
 
 class StandInOps:
@@ -275,6 +279,17 @@ def test_colours_are_converted_as_on_the_cpu(driver, files, video_id):
         np.frombuffer(plane, np.uint8)[:] = value
     theirs = picture.to_ndarray(format="rgb24")  # untagged: BT.601, limited
     assert np.abs(found.astype(int) - theirs.transpose(2, 0, 1)).max() <= 2
+
+
+def test_colours_are_the_containers_where_the_stream_names_none(driver, tmp_path):
+    ZOO["colours in the container, libx265.mkv"](tmp_path / "a.mkv")
+    VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
+    found = call(one_frame, str(tmp_path), env=driver)
+    y, u, v = (float(value) for value in expected_colours(str(tmp_path), "hwaccel")[0])
+    # BT.709, full range.
+    red, blue = y + 1.5748 * (v - 128), y + 1.8556 * (u - 128)
+    theirs = np.array([red, (y - 0.2126 * red - 0.0722 * blue) / 0.7152, blue]).clip(0, 255)
+    assert np.abs(found - theirs[:, None, None]).max() <= 2
 
 
 def load_redrawing(folder):

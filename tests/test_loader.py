@@ -15,10 +15,11 @@ import torch
 
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.errors import DecodeError, ResumeError
+from lit_video.index import VideoIndex
 from lit_video.loader import VideoLoader
 from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
-from lit_video.stamps import read_stamp
+from lit_video.stamps import read_stamp, write_stamped
 from tests.fakes import index_of
 
 SIZE = (96, 96)
@@ -455,3 +456,12 @@ def test_refuses(index, arguments, told):
 
 def test_auto_is_a_thread_for_each_core(index):
     assert loader_of(index, threads="auto").threads == len(os.sched_getaffinity(0))
+
+
+def test_bits_that_frames_do_not_keep_are_told_once(tmp_path):
+    write_stamped(tmp_path / "a.mp4", 4)
+    write_stamped(tmp_path / "b.mp4", 4, codec="libx265", pixel_format="yuv420p10le")
+    index = VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
+    with pytest.warns(UserWarning, match=r"1 of 2 videos have more than 8 bits .* first is .*b\.mp4 \(yuv420p10le\)"):
+        VideoLoader(index, UniformSampler(index, 0), PyAVDecoder, size=32, batch_size=2)
+    VideoLoader(index, UniformSampler(index, 0), PyAVDecoder, size=32, batch_size=2)  # a warning is an error here

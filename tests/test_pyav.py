@@ -14,9 +14,9 @@ from lit_video.container import only_stream, open_video
 from lit_video.decoders import reader
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.scaler import Scaler
-from lit_video.errors import DecodeError
+from lit_video.errors import DecodeError, DeviceError
 from lit_video.index import VideoIndex
-from lit_video.picture import rotation_of
+from lit_video.picture import Presentation, orientation_of
 from lit_video.planner import GopRead, plan
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.stamps import read_stamp, write_stamped
@@ -38,7 +38,7 @@ def sequential(path, size=SIZE, fit="crop"):
     with open_video(path) as container:
         for picture in container.decode(only_stream(container, 0)):
             frames.append(torch.zeros((3, *size), dtype=torch.uint8))
-            scaler.write(picture, frames[-1], rotation_of(picture))
+            scaler.write(picture, frames[-1], Presentation(*orientation_of(picture)))
     return torch.stack(frames)
 
 
@@ -227,7 +227,8 @@ class TestFiles:
     [
         ({"fit": "stretch"}, "fit must be one of crop, squash, got 'stretch'"),
         ({"interpolation": "cubic"}, "interpolation must be one of bilinear, area, got 'cubic'"),
-        ({"untagged": "bt2020"}, "untagged must be one of bt601, bt709, got 'bt2020'"),
+        ({"untagged": "bt2020"}, "untagged must be one of bt601, bt709, auto, got 'bt2020'"),
+        ({"hdr": "flat"}, "hdr must be one of as_stored, sdr, got 'flat'"),
         ({"max_open": 0}, "max_open must be at least 1, got 0"),
         ({"size": 0}, "size must be a number of pixels"),
     ],
@@ -262,3 +263,10 @@ class TestTheCheck:
     def test_notices(self, broken, told):
         with pytest.raises(AssertionError, match=told):
             check_decoder(broken)
+
+
+def test_hdr_needs_an_ffmpeg_that_maps(index, monkeypatch):
+    monkeypatch.setattr("lit_video.decoders.sdr.TARGET", "out_colours=none")
+    with pytest.raises(DeviceError, match=r"(?s)hdr=sdr needs the colour management of FFmpeg 8.*hdr=as_stored"):
+        PyAVDecoder(index, hdr="sdr")
+    PyAVDecoder(index).close()

@@ -163,3 +163,48 @@ def test_box_has_the_frames_shape_and_lies_in_the_middle(rotation, size):
 def test_refuses_sizes(size):
     with pytest.raises(ValueError, match=r"size must be a number of pixels or \[height, width\]"):
         parse_size(size)
+
+
+def pq_of(nits):
+    """The inverse of SMPTE ST 2084's curve."""
+    y = (np.asarray(nits) / 10_000) ** (2610 / 16384)
+    return ((3424 / 4096 + 2413 / 128 * y) / (1 + 2392 / 128 * y)) ** (2523 / 32)
+
+
+def hlg_of(nits):
+    """The inverse of BT.2100's HLG, on a display of 1,000 candela a square metre: for greys."""
+    scene = (np.asarray(nits) / 1000) ** (1 / 1.2)
+    bright = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), bright)
+
+
+@pytest.mark.parametrize(("transfer", "curve", "peak"), [(16, pq_of, 10_000), (18, hlg_of, 1000)], ids=["PQ", "HLG"])
+def test_hdr_becomes_sdr(transfer, curve, peak):
+    """Each takes seconds, in which FFmpeg works out its table."""
+    scaler, out = Scaler((16, 16), "crop", "bilinear", "bt601", "sdr"), torch.zeros((3, 16, 16), dtype=torch.uint8)
+
+    def shown(y, u=512, v=512):
+        picture = flat_picture(y, u, v, "yuv444p10le", matrix=9)
+        picture.color_trc, picture.color_primaries = transfer, 9
+        scaler.write(picture, out)
+        return out[:, 8, 8].int().tolist()
+
+    nits = [0, 1, 5, 20, 50, 100, 203, 400, 1000, peak]
+    greys = np.array([shown(round(64 + 876 * float(curve(n)))) for n in sorted(set(nits))])
+    assert np.ptp(greys, axis=1).max() <= 2, "greys stay grey"
+    light = greys.mean(axis=1)
+    assert light[0] <= 2
+    assert light[-1] >= 253
+    assert (np.diff(light) > 0).all()
+    # The white of SDR is neither black nor cut off, and no light becomes brighter than where all above 203 is cut off.
+    assert 128 < light[nits.index(203)] < 230
+    cut_off = 255 * np.minimum(np.array(sorted(set(nits))) / 203, 1) ** (1 / 2.4)
+    assert (light <= cut_off + 2).all()
+    red = shown(400, 480, 700)
+    assert red[0] - max(red[1:]) > 60
+
+
+def test_hdr_is_as_stored_by_default():
+    found = write(picture := flat_picture(573, 512, 512, "yuv444p10le", matrix=9))
+    picture.color_trc = 16
+    assert np.array_equal(write(picture), found)

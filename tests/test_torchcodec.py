@@ -13,6 +13,8 @@ from lit_video.index import VideoIndex
 from lit_video.planner import GopRead, plan
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.stamps import read_stamp, write_stamped
+from tests.fakes import read_of
+from tests.zoo import ZOO
 
 SIZE = (96, 96)
 
@@ -55,6 +57,36 @@ def test_variable_frame_rate(tmp_path):
     index = VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
     for read in plan(np.random.default_rng(0).permutation(20), index, 1, 0):
         assert read_stamp(decode(TorchCodecDecoder(index, SIZE), read)[0]) == (0, read.frame_indices[0])
+
+
+# A kind of each container in which torchcodec gave neighbours, or frames that it then refused, in random order.
+ODD = [
+    "libx264 with B-frames.avi", "libx264 with B-frames.ts", "libx264.mpg", "libx264.h264", "libx264 with B-frames.wmv",
+    "libx265 with B-frames.ts", "libx265.flv", "mpeg4 with B-frames.avi", "no timestamps.avi", "mpeg4 with B-frames.ts",
+    "timestamps jump.flv", "pts are dts.mkv", "no duration, libvpx-vp9.webm", "no duration, libvpx.webm",
+    "no duration, libx264.mkv", "hidden pictures, libvpx-vp9.webm",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_gives_no_neighbour_in_random_order(tmp_path, name):
+    ZOO[name](tmp_path / name)
+    index = VideoIndex.scan(tmp_path / name, tmp_path / "index", progress=False)
+    decoder, expected = TorchCodecDecoder(index, SIZE), PyAVDecoder(index, SIZE)
+    for frame in np.random.default_rng(0).permutation(index.num_frames).tolist():
+        read = read_of(index, 0, [frame])
+        assert read_stamp(decode(decoder, read)[0]) == read_stamp(decode(expected, read)[0])
+    decoder.close()
+    assert decoder.num_opened > 0
+
+
+def test_a_gpu_refuses_what_times_do_not_tell_apart(tmp_path):
+    ZOO["no timestamps.avi"](tmp_path / "a.avi")
+    index = VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
+    decoder = TorchCodecDecoder(index, SIZE)
+    decoder.device = torch.device("cuda", 0)  # as if there were one
+    with pytest.raises(DeviceError, match=r"(?s)finds frames by their times.*Use decoder=pyav"):
+        decode(decoder, read_of(index, 0, [3]))
 
 
 def test_open_files_are_bounded(index):

@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 
 from lit_video.errors import told_in_a_sentence
 from lit_video.stamps import write_stamped
+from lit_video.throughput import _lines
 from tests.programs import composed
 from tests.programs import run as run_program
 
@@ -44,8 +45,15 @@ class TestReport:
     def test_has_the_keys_of_the_contract(self, run):
         report = run[1]
         assert set(report) == KEYS
-        assert set(report["index"]) == {"videos", "frames", "seconds", "cached"}
+        assert set(report["index"]) == {"videos", "frames", "seconds", "cached", "hdr"}
         assert set(report["machine"]) == MACHINE
+
+    def test_says_how_many_videos_are_hdr_where_some_are(self, run):
+        report = run[1]
+        assert report["index"]["hdr"] == {"pq": 0, "hlg": 0}
+        assert "HDR" not in dict(_lines(report))
+        report = report | {"index": report["index"] | {"hdr": {"pq": 2, "hlg": 1}}}
+        assert dict(_lines(report))["HDR"] == "videos: 2 PQ, 1 HLG"
 
     def test_says_what_was_chosen(self, run):
         report = run[1]

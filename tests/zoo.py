@@ -279,6 +279,32 @@ def headers_change(path: Path) -> None:
             part.unlink()
 
 
+def only_in_the_container(path: Path, codec: str) -> None:
+    """BT.709 and full range, as the container says and the stream does not: VP8 cannot, and others were not told."""
+    whole = path.with_name(f"whole-{path.name}")
+    write_stamped(whole, 30, 4, codec, 10, size=(152, 176))
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        named = stream.codec_context
+        named.colorspace, named.color_range, named.color_trc, named.color_primaries = 1, 2, 1, 1
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    whole.unlink()
+
+
+def cropped(path: Path, codec: str = "libx264", crop: tuple[int, int, int, int] = (20, 4, 8, 12), **arguments) -> None:
+    """A container that cuts off so many columns and rows: left, top, right, bottom."""
+    write_stamped(path, 30, 4, codec, 10, size=(144, 192), colours=(6, 1, 1, 1), **arguments)
+    data = path.read_bytes()
+    begin = data.index(
+        b"\x55\xb0\x90"
+    )  # the colours, 16 bytes, in whose place the crop goes, and 3 bytes that mean nothing
+    elements = (bytes([0x54, name, 0x81, size]) for name, size in zip((0xCC, 0xBB, 0xDD, 0xAA), crop, strict=True))
+    path.write_bytes(data[:begin] + b"".join(elements) + b"\xec\x81\x00" + data[begin + 19 :])
+
+
 JUMPS = [*range(20), *range(1000, 1020), *range(50000, 50020)]
 TRAPS: dict[str, Maker] = {
     "variable frame rate.mkv": partial(write_stamped, num_frames=20, pts=[n * n for n in range(20)]),
@@ -415,6 +441,46 @@ TRAPS: dict[str, Maker] = {
     "a packet without a picture.mp4": hollow,
     **{f"headers change.{e}": headers_change for e in ("mp4", "mkv")},
     "truncated.rm": partial(cut, codec="rv20"),
+    **{
+        f"colours in the container, {c}.{e}": partial(only_in_the_container, codec=c)
+        for c, endings in (
+            ("libvpx", "webm mkv"),
+            ("libvpx-vp9", "webm mp4"),
+            ("libx265", "mkv mp4"),
+            ("libx264", "mkv"),
+            ("mpeg2video", "mkv"),
+        )
+        for e in endings.split()
+    },
+    **{
+        f"mirrored, then turned by {r} degrees.{e}": partial(
+            write_stamped, num_frames=20, size=(96, 160), rotation=r, mirrored=True
+        )
+        for r in (0, 90, 180, 270)
+        for e in ("mp4", "mov")
+    },
+    **{
+        f"cropped, {c}.{e}": partial(cropped, codec=c)
+        for c, e in (("libx264", "mkv"), ("libx265", "mkv"), ("libvpx-vp9", "webm"), ("libvpx", "webm"))
+    },
+    **{
+        f"cropped by the stream, {p}.mp4": x264(f"crop-rect={rect}", num_frames=20, size=(144, 192), pixel_format=p)
+        for p, rect in (("yuv420p", "6,10,22,14"), ("yuv444p", "5,3,7,9"))
+    },
+    **{
+        f"no duration, {c}.{e}": partial(write_stamped, num_frames=40, codec=c, gop=10, container_options={"live": "1"})
+        for c, e in (("libvpx-vp9", "webm"), ("libvpx", "webm"), ("libx264", "mkv"))
+    },
+    **{
+        f"{name}.mp4": partial(
+            write_stamped,
+            num_frames=20,
+            codec="libx265",
+            pixel_format="yuv420p10le",
+            colours=(9, 1, transfer, 9),
+        )
+        for name, transfer in (("PQ", 16), ("HLG", 18))
+    },
 }
 ZOO = PLAIN | TRAPS
 

@@ -30,10 +30,11 @@ from lit_video.colour import LUMA_WEIGHTS, planes_to_frame
 from lit_video.container import UNREADABLE, reason_of
 from lit_video.decoders.geometry import FITS, INTERPOLATIONS, Geometry, check_choice, fit_picture, parse_size
 from lit_video.decoders.reader import OpenVideos
-from lit_video.decoders.scaler import FULL_RANGE, UNTAGGED
+from lit_video.decoders.scaler import UNTAGGED, matrix_of_untagged
 from lit_video.errors import DeviceError
 from lit_video.index import VideoIndex
 from lit_video.nvdec import LIBRARY, NUMBERS, capabilities, is_installed
+from lit_video.picture import FULL_RANGE, Presentation, colours_of
 from lit_video.planner import GopRead
 
 ROUTES = ("hwaccel", "cuvid")
@@ -107,7 +108,7 @@ class CuvidDecoder:
         route: `hwaccel` or `cuvid`.
         fit: `crop` keeps the largest box in the middle that has the frame's shape; `squash` distorts.
         interpolation: `bilinear` or `area`. The cuvid route scales as NVDEC does.
-        untagged: The colour matrix of videos that do not say: `bt601` as on the CPU, or `bt709`.
+        untagged: The colour matrix of videos that do not say: `bt601` as on the CPU, `bt709` or `auto`.
         max_open: Files that stay open at most, each with a hardware decoder.
         device_ops: All that touches CUDA.
 
@@ -134,7 +135,7 @@ class CuvidDecoder:
             ("route", route, ROUTES),
             ("fit", fit, FITS),
             ("interpolation", interpolation, INTERPOLATIONS),
-            ("untagged", untagged, tuple(UNTAGGED)),
+            ("untagged", untagged, UNTAGGED),
         ):
             check_choice(name, value, allowed)
         if max_open < 1:
@@ -142,7 +143,7 @@ class CuvidDecoder:
         self._ops = CudaOps() if device_ops is None else device_ops
         self.device = self._ops.resolve(device)
         self._index, self._size, self._route, self._fit = index, parse_size(size), route, fit
-        self._interpolation, self._untagged = interpolation, UNTAGGED[untagged]
+        self._interpolation, self._untagged = interpolation, untagged
         self._videos = OpenVideos(index, max_open, open_codec=self._open_codec)
         self._bound = threading.local()  # a decoder outlives the threads that use it: each epoch has new ones
 
@@ -187,16 +188,24 @@ class CuvidDecoder:
         if picture.format.name != "cuda":
             raise refusal(self._index.path(read.video_id), f"FFmpeg decoded to {picture.format.name} on the CPU")
         luma, chroma = (self._ops.plane_to_tensor(plane) for plane in picture.planes)
-        matrix = int(picture.colorspace)
-        matrix = matrix if matrix in LUMA_WEIGHTS else self._untagged
-        geometry = self._geometry(picture, read.video_id)
-        full = int(picture.color_range) == FULL_RANGE
-        return planes_to_frame(luma, chroma, geometry, matrix, full, self._interpolation)
+        presentation = self._index.presentation(read.video_id)
+        colours = colours_of(picture, presentation.codec, presentation.colours)
+        matrix = colours.matrix
+        if matrix not in LUMA_WEIGHTS:
+            matrix = matrix_of_untagged(self._untagged, *self._stored_size(picture, read.video_id))
+        geometry = self._geometry(picture, presentation)
+        return planes_to_frame(luma, chroma, geometry, matrix, colours.range == FULL_RANGE, self._interpolation)
 
-    def _geometry(self, picture: VideoFrame, video_id: int) -> Geometry:
-        g = fit_picture(
-            (picture.height, picture.width), int(self._index.columns.rotation[video_id]), self._size, self._fit
-        )
+    def _stored_size(self, picture: VideoFrame, video_id: int) -> tuple[int, int]:
+        """Return width and height before NVDEC scaled."""
+        if self._route == "hwaccel":
+            return picture.width, picture.height
+        columns, (left, top, right, bottom) = self._index.columns, self._index.presentation(video_id).crop
+        return int(columns.width[video_id]) + left + right, int(columns.height[video_id]) + top + bottom
+
+    def _geometry(self, picture: VideoFrame, p: Presentation) -> Geometry:
+        stored = picture.height, picture.width
+        g = fit_picture(stored, p.rotation, self._size, self._fit, p.mirrored, p.crop)
         if self._route == "hwaccel":
             return g
         # NVDEC has cut and scaled already, but to even numbers.
@@ -217,14 +226,14 @@ class CuvidDecoder:
                 f"{path}: decoder.route=cuvid finds frames by timestamps, which this file does not have for all.\n"
                 "Use decoder.route=hwaccel, the default"
             )
-        options = cuvid_options(stream, int(self._index.columns.rotation[video_id]), self._size, self._fit)
+        options = cuvid_options(stream, self._index.presentation(video_id), self._size, self._fit)
         return GpuCodec(stream, CUVID_NAMES.get(codec, f"{codec}_cuvid"), path, self.device.index or 0, options)
 
 
-def cuvid_options(stream: VideoStream, rotation: int, size: tuple[int, int], fit: str) -> dict[str, str]:
+def cuvid_options(stream: VideoStream, p: Presentation, size: tuple[int, int], fit: str) -> dict[str, str]:
     """Return what has NVDEC cut out and scale a frame: its box by what is cut off at top, bottom, left and right."""
     width, height = stream.codec_context.width, stream.codec_context.height
-    g = fit_picture((height, width), rotation, size, fit)
+    g = fit_picture((height, width), p.rotation, size, fit, p.mirrored, p.crop)
     right, bottom = width - g.left - g.box_width, height - g.top - g.box_height
     return {"crop": f"{g.top}x{bottom}x{g.left}x{right}", "resize": f"{g.width}x{g.height}"}
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lit_video.picture import NO_CROP
+
 FITS = ("crop", "squash")
 INTERPOLATIONS = ("bilinear", "area")
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """From a stored picture to a frame: cut out a box, scale it, turn it upright.
+    """From a stored picture to a frame: cut out a box, scale it, mirror it, turn it upright.
 
     Attributes:
         left: First column of the box in the stored picture. Even, so that chroma is cut between its samples.
@@ -20,7 +22,8 @@ class Geometry:
         box_height: Rows of the box.
         width: Columns after scaling, before turning.
         height: Rows after scaling, before turning.
-        quarter_turns: Counter-clockwise, to be made after scaling.
+        quarter_turns: Counter-clockwise, to be made after scaling and mirroring.
+        mirrored: Left and right change places after scaling.
     """
 
     left: int
@@ -30,6 +33,7 @@ class Geometry:
     width: int
     height: int
     quarter_turns: int
+    mirrored: bool = False
 
 
 def parse_size(size: int | Sequence[int]) -> tuple[int, int]:
@@ -53,7 +57,14 @@ def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
 
 
-def fit_picture(stored: tuple[int, int], rotation: int, size: tuple[int, int], fit: str) -> Geometry:
+def fit_picture(
+    stored: tuple[int, int],
+    rotation: int,
+    size: tuple[int, int],
+    fit: str,
+    mirrored: bool = False,
+    crop: tuple[int, int, int, int] = NO_CROP,
+) -> Geometry:
     """Return how a picture stored as `stored` (height, width) becomes a frame of `size` (height, width).
 
     Args:
@@ -61,21 +72,31 @@ def fit_picture(stored: tuple[int, int], rotation: int, size: tuple[int, int], f
         rotation: Counter-clockwise degrees that turn it upright.
         size: Of the frame, upright.
         fit: `crop` keeps the largest box in the middle that has the frame's shape; `squash` takes all, and distorts.
+        mirrored: Left and right change places before it is turned.
+        crop: Left, top, right and bottom of the stored picture that are not to be seen. Left out where nothing is left.
 
     >>> fit_picture((1080, 1920), 0, (224, 224), "crop")
-    Geometry(left=420, top=0, box_width=1080, box_height=1080, width=224, height=224, quarter_turns=0)
+    Geometry(left=420, top=0, box_width=1080, box_height=1080, width=224, height=224, quarter_turns=0, mirrored=False)
     """
     height, width = size if rotation % 180 == 0 else size[::-1]
-    box_height, box_width = stored
+    left, top, right, bottom = crop
+    if left + right >= stored[1] or top + bottom >= stored[0]:  # a stream whose size changed
+        left, top, right, bottom = NO_CROP
+    # The box begins at even places. Of an odd crop the first column or row is left out too: it shares its chroma.
+    odd_left, odd_top = left % 2, top % 2
+    seen_width = max(1, stored[1] - left - right - odd_left)
+    seen_height = max(1, stored[0] - top - bottom - odd_top)
+    box_height, box_width = seen_height, seen_width
     if fit == "crop":
         box_height = min(box_height, max(2, round(box_width * height / width)))
         box_width = min(box_width, max(2, round(box_height * width / height)))
     return Geometry(
-        left=(stored[1] - box_width) // 2 // 2 * 2,
-        top=(stored[0] - box_height) // 2 // 2 * 2,
+        left=left + odd_left + (seen_width - box_width) // 2 // 2 * 2,
+        top=top + odd_top + (seen_height - box_height) // 2 // 2 * 2,
         box_width=box_width,
         box_height=box_height,
         width=width,
         height=height,
         quarter_turns=rotation // 90 % 4,
+        mirrored=mirrored,
     )

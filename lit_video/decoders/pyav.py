@@ -11,6 +11,7 @@ from torch import Tensor
 from lit_video.decoders.geometry import FITS, INTERPOLATIONS, check_choice, parse_size
 from lit_video.decoders.reader import OpenVideos
 from lit_video.decoders.scaler import UNTAGGED, Scaler
+from lit_video.decoders.sdr import HDR, check_that_ffmpeg_maps
 from lit_video.index import VideoIndex
 from lit_video.machine import files_for_each_core
 from lit_video.planner import GopRead
@@ -26,7 +27,10 @@ class PyAVDecoder:
         size: Of the frames, `[height, width]` in pixels; an int is a square.
         fit: `crop` keeps the largest box in the middle that has the frame's shape; `squash` distorts.
         interpolation: `bilinear`, or `area` for smoother frames from much larger pictures.
-        untagged: The colour matrix of videos that do not say: `bt601` as FFmpeg and torchcodec take it, or `bt709`.
+        untagged: The colour matrix of videos that do not say: `bt601` as FFmpeg and torchcodec take it, `bt709`, or
+            `auto` by their size, as mpv does.
+        hdr: `as_stored`: pictures of PQ and HLG look flat; `sdr`: they are mapped to SDR, which takes some seconds
+            before the first one.
         skip_unwanted: Do not decode pictures that no other picture refers to and nobody wants (H.264 only, where it
             was shown to be safe). The frames are the same.
         max_open: Files that stay open at most; None for 64, or fewer where the process may open few.
@@ -35,6 +39,7 @@ class PyAVDecoder:
             decode does, for files that every player plays and whose decoder complains of all.
 
     Raises:
+        DeviceError: FFmpeg cannot map HDR here.
         ValueError: An argument out of range.
     """
 
@@ -48,6 +53,7 @@ class PyAVDecoder:
         fit: str = "crop",
         interpolation: str = "bilinear",
         untagged: str = "bt601",
+        hdr: str = "as_stored",
         skip_unwanted: bool = True,
         max_open: int | None = None,
         max_decoders: int = 16,
@@ -55,7 +61,10 @@ class PyAVDecoder:
     ) -> None:
         check_choice("fit", fit, FITS)
         check_choice("interpolation", interpolation, INTERPOLATIONS)
-        check_choice("untagged", untagged, tuple(UNTAGGED))
+        check_choice("untagged", untagged, UNTAGGED)
+        check_choice("hdr", hdr, HDR)
+        if hdr == "sdr":
+            check_that_ffmpeg_maps()
         max_open = files_for_each_core(MAX_OPEN) if max_open is None else max_open
         for name, value in (("max_open", max_open), ("max_decoders", max_decoders)):
             if value < 1:
@@ -64,8 +73,8 @@ class PyAVDecoder:
         self._videos = OpenVideos(
             index, max_open, skip_unwanted, max_decoders=max_decoders, trust_flags=trust_flags
         )
-        self._rotation = index.columns.rotation
-        self._scaler = Scaler(parse_size(size), fit, interpolation, untagged)
+        self._index = index
+        self._scaler = Scaler(parse_size(size), fit, interpolation, untagged, hdr)
 
     @property
     def num_opened(self) -> int:
@@ -79,9 +88,9 @@ class PyAVDecoder:
             DecodeError: A frame cannot be had exactly.
         """
         place = {frame_index: number for number, frame_index in enumerate(read.frame_indices)}
-        rotation = int(self._rotation[read.video_id])
+        presentation = self._index.presentation(read.video_id)
         for frame_index, picture in self._videos.read(read):
-            self._scaler.write(picture, out[place[frame_index]], rotation)
+            self._scaler.write(picture, out[place[frame_index]], presentation)
 
     def close(self) -> None:
         """Close all files."""

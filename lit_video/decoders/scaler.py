@@ -12,23 +12,35 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from lit_video.decoders.geometry import fit_picture
-from lit_video.picture import plane_rows
+from lit_video.decoders.sdr import STORED_FORMAT, to_sdr
+from lit_video.picture import AS_STORED, FULL_RANGE, HLG, LIMITED_RANGE, PQ, Presentation, colours_of, plane_rows
 
 # FFmpeg's numbers of colour matrices (AVColorSpace). What swscale lacks is taken as not tagged, and BT.2020 of constant
 # luminance as the other one.
 BT2020 = 9
 MATRICES = frozenset({1, 4, 5, 6, 7, BT2020})
 BT2020_CONSTANT_LUMINANCE = 10
-UNTAGGED = {"bt601": 5, "bt709": 1}
-LIMITED_RANGE, FULL_RANGE = 1, 2
+BT601, BT709 = 5, 1
+UNTAGGED = ("bt601", "bt709", "auto")
 
 # Two files rarely differ in more than size; a stream that changes at every picture must not pile graphs up.
 MAX_GRAPHS = 8
 
+MIRRORING = {False: [], True: [("hflip", "")]}
 TURNS = {0: [], 1: [("transpose", "dir=cclock")], 2: [("hflip", ""), ("vflip", "")], 3: [("transpose", "dir=clock")]}
 
 # Planes of FFmpeg's format gbrp, in the order red, green, blue.
 RGB_PLANES = (2, 0, 1)
+
+
+def matrix_of_untagged(untagged: str, width: int, height: int) -> int:
+    """Return the colour matrix of a picture that does not say, of so many stored pixels.
+
+    `auto` is BT.709 from high definition on, and BT.601 below, as libplacebo and mpv have it.
+    """
+    if untagged == "auto":
+        return BT709 if width >= 1280 or height > 576 else BT601
+    return BT709 if untagged == "bt709" else BT601
 
 
 class Scaler:
@@ -38,38 +50,54 @@ class Scaler:
         size: Height and width of a frame, in pixels.
         fit: As in `geometry`.
         interpolation: As in `geometry`.
-        untagged: The colour matrix of pictures that do not say.
+        untagged: The colour matrix of pictures that do not say, as in `matrix_of_untagged`.
+        hdr: `sdr` has pictures of PQ and HLG mapped to SDR; `as_stored` has them look flat.
     """
 
-    def __init__(self, size: tuple[int, int], fit: str, interpolation: str, untagged: str) -> None:
+    def __init__(
+        self, size: tuple[int, int], fit: str, interpolation: str, untagged: str, hdr: str = "as_stored"
+    ) -> None:
         self._size, self._fit, self._interpolation = size, fit, interpolation
-        self._untagged = UNTAGGED[untagged]
+        self._untagged, self._hdr = untagged, hdr
         self._graphs: OrderedDict[tuple, tuple[Graph, FilterContext, FilterContext]] = OrderedDict()
 
-    def write(self, picture: VideoFrame, out: UInt8[Tensor, "3 height width"], rotation: int = 0) -> None:
-        """Scale and convert one picture into `out`, turned by so many degrees, counter-clockwise."""
-        self._tag(picture)
-        _, source, sink = self._graph(picture, rotation)
+    def write(
+        self, picture: VideoFrame, out: UInt8[Tensor, "3 height width"], presentation: Presentation = AS_STORED
+    ) -> None:
+        """Scale and convert one picture into `out`, as its file wants it shown."""
+        transfer = self._tag(picture, presentation)
+        is_mapped = self._hdr == "sdr" and transfer in (PQ, HLG)
+        _, source, sink = self._graph(picture, presentation, is_mapped)
         source.push(picture)
         frame = sink.pull()
         assert isinstance(frame, VideoFrame)
+        if is_mapped:
+            frame = to_sdr(frame, transfer, int(picture.color_primaries))
         rows = out.numpy()  # torch would divide a copy of this size between threads that wait for each other
         for channel, plane in enumerate(RGB_PLANES):
             np.copyto(rows[channel], plane_rows(frame, plane))
 
-    def _tag(self, picture: VideoFrame) -> None:
-        """Have the picture say explicitly how it is to be taken."""
+    def _tag(self, picture: VideoFrame, presentation: Presentation) -> int:
+        """Have the picture say explicitly how it is to be taken, and return its transfer."""
+        colours = colours_of(picture, presentation.codec, presentation.colours)
         if picture.format.is_rgb:
-            return
-        matrix = int(picture.colorspace)
-        if matrix not in MATRICES:
-            picture.colorspace = BT2020 if matrix == BT2020_CONSTANT_LUMINANCE else self._untagged
-        full = int(picture.color_range) == FULL_RANGE or picture.format.name.startswith(("yuvj", "gray"))
+            return colours.transfer
+        if colours.matrix in MATRICES:
+            picture.colorspace = colours.matrix
+        elif colours.matrix == BT2020_CONSTANT_LUMINANCE:
+            picture.colorspace = BT2020
+        else:
+            picture.colorspace = matrix_of_untagged(self._untagged, picture.width, picture.height)
+        full = colours.range == FULL_RANGE or picture.format.name.startswith(("yuvj", "gray"))
         picture.color_range = FULL_RANGE if full else LIMITED_RANGE
+        return colours.transfer
 
-    def _graph(self, picture: VideoFrame, rotation: int) -> tuple[Graph, FilterContext, FilterContext]:
+    def _graph(
+        self, picture: VideoFrame, presentation: Presentation, is_mapped: bool
+    ) -> tuple[Graph, FilterContext, FilterContext]:
         matrix, color_range = int(picture.colorspace), int(picture.color_range)
-        key = picture.width, picture.height, picture.format.name, matrix, color_range, rotation
+        shape = presentation.rotation, presentation.mirrored, presentation.crop
+        key = picture.width, picture.height, picture.format.name, matrix, color_range, *shape, is_mapped
         if key not in self._graphs:
             self._graphs[key] = self._build(*key)
             if len(self._graphs) > MAX_GRAPHS:
@@ -78,9 +106,18 @@ class Scaler:
         return self._graphs[key]
 
     def _build(
-        self, width: int, height: int, pixel_format: str, matrix: int, color_range: int, rotation: int
+        self,
+        width: int,
+        height: int,
+        pixel_format: str,
+        matrix: int,
+        color_range: int,
+        rotation: int,
+        mirrored: bool,
+        cut_off: tuple[int, int, int, int],
+        is_mapped: bool,
     ) -> tuple[Graph, FilterContext, FilterContext]:
-        g = fit_picture((height, width), rotation, self._size, self._fit)
+        g = fit_picture((height, width), rotation, self._size, self._fit, mirrored, cut_off)
         # Explicit, since the defaults differ between swscale's interfaces: full chroma and exact rounding keep within
         # one level of arithmetic in floating point.
         scale = f"{g.width}:{g.height}:flags={self._interpolation}+accurate_rnd+full_chroma_int:out_range=pc"
@@ -92,7 +129,8 @@ class Scaler:
         )
         sink = graph.add("buffersink")
         crop = ("crop", f"{g.box_width}:{g.box_height}:{g.left}:{g.top}:exact=1")
-        steps = [crop, ("scale", scale), ("format", "gbrp"), *TURNS[g.quarter_turns]]
+        rgb = ("format", STORED_FORMAT if is_mapped else "gbrp")
+        steps = [crop, ("scale", scale), rgb, *MIRRORING[g.mirrored], *TURNS[g.quarter_turns]]
         graph.link_nodes(source, *(graph.add(name, arguments or None) for name, arguments in steps), sink)
         graph.configure()
         return graph, source, sink

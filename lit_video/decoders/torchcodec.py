@@ -15,8 +15,10 @@ from torch import Tensor
 
 from lit_video.colour import resize
 from lit_video.decoders.geometry import FITS, Geometry, check_choice, fit_picture, parse_size
+from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.errors import DecodeError, DeviceError
 from lit_video.index import VideoIndex
+from lit_video.picture import NO_CROP, Presentation
 from lit_video.planner import GopRead
 
 AT_A_TIME = 8  # frames that are asked for at once: on a GPU they come in full size
@@ -24,6 +26,10 @@ AT_A_TIME = 8  # frames that are asked for at once: on a GPU they come in full s
 
 class TorchCodecDecoder:
     """Decodes with `torchcodec.decoders.VideoDecoder`, told by the index where each file's frames are.
+
+    torchcodec finds frames by their times. Where these do not tell a file's frames apart for certain, as the index
+    found out by decoding it, a neighbour would come in a frame's place without a word: such files are decoded as
+    `decoder=pyav` does on the CPU, and refused on a GPU.
 
     Args:
         index: The videos.
@@ -53,7 +59,13 @@ class TorchCodecDecoder:
         self.start_method: str | None = "spawn" if self.device.type == "cuda" else None
         self._index, self._size, self._fit, self._max_open = index, parse_size(size), fit, max_open
         self._files: OrderedDict[int, Any] = OrderedDict()
-        self.num_opened = 0
+        self._by_pyav = PyAVDecoder(index, size, fit, max_open=max_open)
+        self._num_opened = 0
+
+    @property
+    def num_opened(self) -> int:
+        """Containers opened so far."""
+        return self._num_opened + self._by_pyav.num_opened
 
     @property
     def default_threads(self) -> int | None:
@@ -65,8 +77,16 @@ class TorchCodecDecoder:
 
         Raises:
             DecodeError: A frame cannot be had exactly.
-            DeviceError: torchcodec would have decoded on the CPU in the place of the GPU.
+            DeviceError: The file would have been decoded on the CPU in the place of the GPU.
         """
+        if self._index.made(read.video_id) != "exact":
+            if self.device.type != "cpu":
+                raise DeviceError(
+                    f"{self._index.path(read.video_id)}: torchcodec finds frames by their times, and those of this file"
+                    " do not tell its frames apart.\nUse decoder=pyav for these videos, or decoder.device=cpu"
+                )
+            self._by_pyav.decode(read, out)
+            return
         for begin in range(0, len(out), AT_A_TIME):
             part = slice(begin, begin + AT_A_TIME)
             self._decode(read, read.frame_indices[part], out[part])
@@ -85,19 +105,21 @@ class TorchCodecDecoder:
                 f" ({decoder.cpu_fallback}).\nUse decoder=pyav, or decoder.device=cpu if that is what you want"
             )
         self._check_times(read, wanted, frames.pts_seconds)
+        presentation = self._index.presentation(read.video_id)
         for image, target in zip(frames.data, out, strict=True):
-            target.copy_(self._fit_frame(image))
+            target.copy_(self._fit_frame(image, presentation))
 
     def close(self) -> None:
         """Close all files."""
         self._files.clear()
+        self._by_pyav.close()
 
     def _open(self, video_id: int) -> Any:
         if video_id not in self._files:
             while len(self._files) >= self._max_open:
                 self._files.popitem(last=False)
             self._files[video_id] = self._make_file(video_id)
-            self.num_opened += 1
+            self._num_opened += 1
         self._files.move_to_end(video_id)
         return self._files[video_id]
 
@@ -106,14 +128,21 @@ class TorchCodecDecoder:
 
         path, columns = self._index.path(video_id), self._index.columns
         os.stat(path)  # what is not there is told by the system's own words
-        g = self._geometry(video_id)
-        steps = [CenterCrop((g.box_height, g.box_width)), Resize((g.height, g.width))]
         arguments: dict[str, Any] = {"stream_index": int(columns.stream[video_id]), "device": self.device}
         if self.device.type == "cpu":  # torchcodec does not scale on the GPU
-            arguments["transforms"] = steps
-        if self._index.made(video_id) == "exact":  # torchcodec need not scan the file again
-            arguments["custom_frame_mappings"] = self._mapping(video_id)
-        return self._make(path, **arguments)
+            g, p = self._geometry(video_id), self._index.presentation(video_id)
+            arguments["transforms"] = [CenterCrop((g.box_height, g.box_width)), Resize((g.height, g.width))]
+            if p.crop != NO_CROP:  # of which torchcodec knows nothing: the whole picture, as the decoder gives it
+                left, top, right, bottom = self._crop_of_turned(p)
+                height, width = self._upright(video_id)
+                arguments["transforms"] = [Resize((height + top + bottom, width + left + right))]
+        try:  # told where frames are, torchcodec need not scan the file again
+            return self._make(path, custom_frame_mappings=self._mapping(video_id), **arguments)
+        except ValueError:  # but what was recorded without a duration it reads only if it scans it
+            decoder = self._make(path, seek_mode="exact", **arguments)
+        if decoder.metadata.num_frames != self._index.lengths[video_id]:
+            raise ValueError(f"torchcodec counts {decoder.metadata.num_frames} frames; use decoder=pyav")
+        return decoder
 
     def _mapping(self, video_id: int) -> str:
         """Return a video's frames as ffprobe lists them, in presentation order."""
@@ -128,17 +157,32 @@ class TorchCodecDecoder:
 
     def _geometry(self, video_id: int) -> Geometry:
         """Return what to cut out of the upright picture, which is what torchcodec gives."""
+        return fit_picture(self._upright(video_id), 0, self._size, self._fit)
+
+    def _upright(self, video_id: int) -> tuple[int, int]:
+        """Return height and width of the pictures, turned."""
         columns = self._index.columns
         height, width = int(columns.height[video_id]), int(columns.width[video_id])
-        upright = (height, width) if columns.rotation[video_id] % 180 == 0 else (width, height)
-        return fit_picture(upright, 0, self._size, self._fit)
+        return (height, width) if columns.rotation[video_id] % 180 == 0 else (width, height)
 
-    def _fit_frame(self, image: UInt8[Tensor, "3 h w"]) -> Tensor:
-        if tuple(image.shape[1:]) == self._size:
+    def _fit_frame(self, image: UInt8[Tensor, "3 h w"], p: Presentation) -> Tensor:
+        if tuple(image.shape[1:]) != self._size or p.crop != NO_CROP:
+            stored = int(image.shape[1]), int(image.shape[2])
+            g = fit_picture(stored, 0, self._size, self._fit, crop=self._crop_of_turned(p))
+            box = image[:, g.top : g.top + g.box_height, g.left : g.left + g.box_width]
+            image = resize(box.float(), self._size, "bilinear").round_().clamp_(0, 255).to(torch.uint8)
+        if not p.mirrored:
             return image
-        g = fit_picture((int(image.shape[1]), int(image.shape[2])), 0, self._size, self._fit)
-        box = image[:, g.top : g.top + g.box_height, g.left : g.left + g.box_width]
-        return resize(box.float(), self._size, "bilinear").round_().clamp_(0, 255).to(torch.uint8)
+        # A matrix that mirrors, torchcodec takes for a turn by another 180 degrees.
+        return image.flip(1 if p.rotation % 180 == 0 else 2)
+
+    @staticmethod
+    def _crop_of_turned(p: Presentation) -> tuple[int, int, int, int]:
+        """Return what is cut off a picture at left, top, right and bottom once torchcodec has turned it."""
+        left, top, right, bottom = p.crop
+        for _ in range((p.rotation // 90 + 2 * p.mirrored) % 4):
+            left, top, right, bottom = top, right, bottom, left
+        return left, top, right, bottom
 
     def _check_times(self, read: GopRead, wanted: Sequence[int], pts_seconds: Tensor) -> None:
         """Refuse frames that are not shown when the index says: torchcodec counted other frames."""

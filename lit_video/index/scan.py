@@ -28,6 +28,7 @@ from lit_video.container import (
     UNREADABLE,
     Seek,
     choose_stream,
+    container_colours,
     decode,
     demux,
     duration_of,
@@ -42,9 +43,10 @@ from lit_video.index.bitstream import (
     is_shown,
     may_be_interlaced,
 )
+from lit_video.index.crop import crop_of
 from lit_video.index.damage import Packets, Run, runs_of
 from lit_video.index.truth import Start, damage_between, decode_sequentially, find_starts, starts_hold
-from lit_video.picture import rotation_of
+from lit_video.picture import NO_CROP, NO_TRANSFER, Colours, colours_of, orientation_of
 
 # Codecs whose decoders give one picture, with the packet's pts, for each packet that is_shown() lets pass. In those of
 # the second kind pictures are shown in the order in which they are stored.
@@ -59,9 +61,10 @@ SEEKABLE_BY_TIME = frozenset({"mov", "mp4", "matroska", "webm"})
 # about what the duration says.
 SHORT, ROUGHLY = 0.02, 0.2
 
-
 # H.264 keeps 16 pictures to refer to. What is so many pictures and starts away is not among them.
 FAR_PICTURES, FAR_STARTS = 48, 4
+
+MOST_NOT_CUT_OFF = 128  # columns: FFmpeg's largest alignment
 
 
 class NotAVideo(Exception):
@@ -75,20 +78,23 @@ class Entry:
     Attributes:
         stream: Index of the video stream among the file's streams.
         time_base: Seconds per unit of pts.
-        width: Of the stored picture, in pixels, before rotation.
+        width: Of the stored picture, in pixels, what the container cuts off left out, before rotation.
         height: Likewise.
         rotation: Counter-clockwise degrees that turn the stored picture upright: 0, 90, 180 or 270.
         aspect: Width over height of one stored pixel; 1 where the file does not say.
         codec: FFmpeg's name of the codec.
         pixel_format: FFmpeg's name of the format that the decoder makes.
-        matrix: FFmpeg's number of the colour matrix (2: not tagged).
-        range: FFmpeg's number of the colour range (0: not tagged, 1: limited, 2: full).
+        matrix: FFmpeg's number of the colour matrix, the first picture's own or the container's (2: not tagged).
+        range: FFmpeg's number of the colour range, likewise (0: not tagged, 1: limited, 2: full).
         made: `exact` (from packets) or `decoded` (all pictures were decoded once).
         pts: Of each picture in presentation order; where `decoded`, as the decoder gave it, ascending or not.
         starts: Where decoding can begin, ascending, frame 0 first.
         damage: Frames that are damaged, ascending.
         expected: Frames that the header promises, where the file falls short of it; else as many as there are.
         left_out: Checksums of packets that are not to be decoded: damaged, and nobody refers to them.
+        mirrored: Left and right of the stored picture change places before it is turned.
+        crop: Columns and rows of the picture as decoded that are not to be seen: left, top, right, bottom.
+        transfer: FFmpeg's number of the transfer, likewise (2: not tagged, 16: PQ, 18: HLG).
     """
 
     stream: int
@@ -107,6 +113,9 @@ class Entry:
     damage: Sequence[Run] = ()
     expected: int = 0
     left_out: Sequence[int] = ()
+    mirrored: bool = False
+    crop: tuple[int, int, int, int] = NO_CROP
+    transfer: int = NO_TRANSFER
 
 
 def scan_file(path: Path) -> Entry:
@@ -122,13 +131,17 @@ def scan_file(path: Path) -> Entry:
         if not stat.S_ISREG(mode):
             raise NotAVideo("not a regular file")
         with open_video(path) as container:
-            return _scan(path, container, only_stream(container, choose_stream(container).index))
+            stream = choose_stream(container)
+            colours, crop = container_colours(stream), crop_of(path, container, stream.index)
+            return _scan(path, container, only_stream(container, stream.index), colours, crop)
     except UNREADABLE as error:
         reason = reason_of(error)
         raise NotAVideo(reason[:1].lower() + reason[1:]) from error
 
 
-def _scan(path: Path, container: InputContainer, stream: VideoStream) -> Entry:
+def _scan(
+    path: Path, container: InputContainer, stream: VideoStream, said: Colours, crop: tuple[int, int, int, int]
+) -> Entry:
     packets = _read(container, stream, frozenset())
     picture = packets.first_picture
     if picture is None:
@@ -144,23 +157,31 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> Entry:
     else:
         made = "decoded"
         pts, starts, damage, left_out = _decode(path, stream, packets.seen)
+    colours = colours_of(picture, packets.codec, said)
+    rotation, mirrored = orientation_of(picture)
+    crop = (crop[0] + _columns_not_cut_off(packets.codec, stream, picture), *crop[1:])
+    if crop[0] + crop[2] >= picture.width or crop[1] + crop[3] >= picture.height:
+        crop = NO_CROP  # nothing would be left
     return Entry(
         stream=stream.index,
         time_base=_fraction(stream.time_base),
-        width=picture.width,
-        height=picture.height,
-        rotation=rotation_of(picture),
+        width=picture.width - crop[0] - crop[2],
+        height=picture.height - crop[1] - crop[3],
+        rotation=rotation,
         aspect=float(_fraction(stream.sample_aspect_ratio)),
         codec=packets.codec,
         pixel_format=picture.format.name,
-        matrix=int(picture.colorspace),
-        range=int(picture.color_range),
+        matrix=colours.matrix,
+        range=colours.range,
         made=made,
         pts=pts,
         starts=starts,
         damage=damage,
         expected=_expected(container, stream, packets, len(pts)),
         left_out=left_out,
+        mirrored=mirrored,
+        crop=crop,
+        transfer=colours.transfer,
     )
 
 
@@ -189,6 +210,13 @@ def _expected(container: InputContainer, stream: VideoStream, packets: _Packets,
         return frames
     not_shown = packets.num_discarded + len(packets.seen.times) - len(packets.shown)
     return promised if frames + not_shown < (1 - SHORT) * promised - 2 else frames
+
+
+def _columns_not_cut_off(codec: str, stream: VideoStream, picture: VideoFrame) -> int:
+    """Return how many columns at the left the stream cuts off and FFmpeg does not: rows begin at round places."""
+    context = stream.codec_context
+    more = picture.width - context.width
+    return more if codec in REORDERED and picture.height == context.height and 0 < more < MOST_NOT_CUT_OFF else 0
 
 
 def _fraction(ratio: Any) -> Fraction:

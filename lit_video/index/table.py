@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from av.video.format import VideoFormat
 from jaxtyping import Float64, Int, Int64
 
 from lit_video.container import Seek
@@ -18,6 +19,7 @@ from lit_video.index.damage import Run
 from lit_video.index.labels import Labels, find_labels
 from lit_video.index.scan import Entry
 from lit_video.index.truth import Start
+from lit_video.picture import HLG, PQ, Colours, Presentation
 
 if TYPE_CHECKING:
     from lit_video.verify import Verification
@@ -55,7 +57,7 @@ class Columns:
     path_offset: np.ndarray  # int64 [V + 1], into path_bytes
     time_base: np.ndarray  # int64 [V, 2], seconds per unit of pts: numerator, denominator
     stream: np.ndarray  # int16 [V]
-    width: np.ndarray  # int32 [V], stored pixels
+    width: np.ndarray  # int32 [V], stored pixels, what the container cuts off left out
     height: np.ndarray  # int32 [V]
     rotation: np.ndarray  # int16 [V], counter-clockwise degrees
     aspect: np.ndarray  # float32 [V], of one stored pixel
@@ -67,6 +69,9 @@ class Columns:
     expected: np.ndarray  # int32 [V], frames that the header promises, where the file falls short of it
     size_bytes: np.ndarray  # int64 [V]
     mtime_ns: np.ndarray  # int64 [V]
+    mirrored: np.ndarray  # bool [V], left and right change places before it is turned
+    crop: np.ndarray  # int32 [V, 4], cut off the stored picture: left, top, right, bottom
+    transfer: np.ndarray  # int16 [V], FFmpeg's number
     # One row a start.
     start_offset: np.ndarray  # int64 [V + 1]
     start_frame: np.ndarray  # int32 [K]
@@ -219,6 +224,18 @@ class VideoIndex:
         """Return how a video's entry was made: `exact` from packets, or `decoded` once."""
         return MADE[self.columns.made[video_id]]
 
+    def presentation(self, video_id: int) -> Presentation:
+        """Return how a video's stored pictures are to be shown."""
+        c = self.columns
+        left, top, right, bottom = c.crop[video_id].tolist()
+        return Presentation(
+            rotation=int(c.rotation[video_id]),
+            mirrored=bool(c.mirrored[video_id]),
+            crop=(left, top, right, bottom),
+            colours=Colours(int(c.matrix[video_id]), int(c.range[video_id]), int(c.transfer[video_id])),
+            codec=self.codec(video_id),
+        )
+
     def locate(self, frame_ids: Int[np.ndarray, " n"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
         """Return the video id and the frame index of each frame id."""
         frame_ids = np.asarray(frame_ids, np.int64)
@@ -234,6 +251,19 @@ class VideoIndex:
         video_ids, _ = self.locate(frame_ids)
         numerator, denominator = self.columns.time_base[video_ids].T
         return self.columns.pts[np.asarray(frame_ids)] * numerator / denominator
+
+    @property
+    def num_hdr(self) -> dict[str, int]:
+        """Number of videos of a high dynamic range, by their transfer: `pq` and `hlg`."""
+        transfer = self.columns.transfer
+        return {"pq": int((transfer == PQ).sum()), "hlg": int((transfer == HLG).sum())}
+
+    @property
+    def deep(self) -> Int64[np.ndarray, " deep_videos"]:
+        """Ids of the videos whose samples have more than 8 bits, which frames do not keep."""
+        used, videos = np.unique(self.columns.pixel_format, return_inverse=True)
+        is_deep = [any(c.bits > 8 for c in VideoFormat(self.names[int(number)]).components) for number in used]
+        return np.flatnonzero(np.array(is_deep, bool)[videos])
 
     @property
     def keyframes(self) -> Int64[np.ndarray, " gops_and_end"]:
@@ -346,6 +376,9 @@ def entry_of(index: VideoIndex, video_id: int) -> Entry:
         damage=list(index.damage(video_id)),
         expected=int(c.expected[video_id]),
         left_out=sorted(index.left_out(video_id)),
+        mirrored=bool(c.mirrored[video_id]),
+        crop=index.presentation(video_id).crop,
+        transfer=int(c.transfer[video_id]),
     )
 
 
@@ -375,6 +408,9 @@ def columns_of(files: Sequence[tuple[str, int, int]], entries: Sequence[Entry]) 
         expected=np.array([max(entry.expected, len(entry.pts)) for entry in entries], np.int32),
         size_bytes=np.array([size for _, size, _ in files], np.int64),
         mtime_ns=np.array([mtime for _, _, mtime in files], np.int64),
+        mirrored=np.array([entry.mirrored for entry in entries], bool),
+        crop=np.array([entry.crop for entry in entries], np.int32).reshape(-1, 4),
+        transfer=np.array([entry.transfer for entry in entries], np.int16),
         start_offset=_offsets([len(entry.starts) for entry in entries]),
         start_frame=np.array([start.frame for start in starts], np.int32),
         start_how=np.array([start.how for start in starts], np.int8),
