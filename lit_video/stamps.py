@@ -63,7 +63,7 @@ def write_stamped(
         container_options: For the muxer.
     """
     os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder tells its whole configuration else
-    with _priority_kept(), av.open(str(path), "w", options=dict(container_options or {})) as container:
+    with priority_kept(), av.open(str(path), "w", options=dict(container_options or {})) as container:
         stream = container.add_stream(
             codec, rate=fps, options=_encoder_options(codec, gop, b_frames) | dict(options or {})
         )
@@ -85,7 +85,7 @@ def write_stamped(
 
 
 @contextlib.contextmanager
-def _priority_kept() -> Iterator[None]:
+def priority_kept() -> Iterator[None]:
     """Put this thread's scheduling back: run by root, the AV1 encoder gives who calls it real-time priority for good.
 
     All else on the machine would wait for it, and for the threads and programs that it starts.
