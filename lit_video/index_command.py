@@ -63,7 +63,7 @@ def damage_lines(index: VideoIndex) -> list[str]:
         told = "; ".join(f"{why} ({count})" for why, count in reasons.most_common())
         lines.append(f"{path}: {damaged} of {frames} frames damaged: {told}")
         if damaged == frames and set(reasons) == {FLAGGED}:
-            lines.append(f"{path}: no reference is missing; data.decoder.trust_flags=false delivers its frames as decoded")
+            lines.append(f"{path}: no reference is missing; data.decoder.trust_flags=false delivers what is decoded")
     for video_id, expected in index.short_files:
         path, frames = index.path(video_id), int(index.lengths[video_id])
         lines.append(f"{path}: {frames} frames, and its header promises {expected}: the rest cannot be read")

@@ -13,7 +13,7 @@ from lit_video.errors import WorkerError
 
 
 class SlotPool:
-    """F slots of one frame each. A frame is freed singly; a batch is one `index_select` of its slots.
+    """F slots of one frame each. A frame is freed singly; a batch is one copy of its slots.
 
     Args:
         num_slots: F.

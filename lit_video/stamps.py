@@ -6,6 +6,7 @@ is read after cropping, squashing, turning and lossy coding; a ramp of greys wou
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -67,7 +68,7 @@ def write_stamped(
         colours: FFmpeg's numbers of matrix, range, transfer and primaries, for encoder and muxer to name.
     """
     os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder tells its whole configuration else
-    with av.open(str(path), "w", options=dict(container_options or {})) as container:
+    with priority_kept(), av.open(str(path), "w", options=dict(container_options or {})) as container:
         stream = container.add_stream(
             codec, rate=fps, options=_encoder_options(codec, gop, b_frames) | dict(options or {})
         )
@@ -92,6 +93,23 @@ def write_stamped(
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
     return Path(path)
+
+
+@contextlib.contextmanager
+def priority_kept() -> Iterator[None]:
+    """Put this thread's scheduling back: run by root, the AV1 encoder gives who calls it real-time priority for good.
+
+    All else on the machine would wait for it, and for the threads and programs that it starts.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            os.sched_setscheduler(0, policy, parameters)
 
 
 def draw_stamped(

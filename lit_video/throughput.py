@@ -271,9 +271,9 @@ def _copies(r: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _fault(row: Mapping[str, Any]) -> str:
     instead, one = row["replaced_by"], row["first"] == row["last"]
     frames = f"frame {row['first']}" if one else f"{row['frames']} frames, {row['first']} to {row['last']},"
-    what = ""
-    if instead:
-        what = f"; frame {instead[1]} of {instead[0]}{'' if one else ' and others'} came in {'its' if one else 'their'} place"
+    what = f"; frame {instead[1]} of {instead[0]} came in its place" if instead else ""
+    if instead and not one:
+        what = f"; frame {instead[1]} of {instead[0]} and others came in their place"
     return f"{frames} of {row['path']}: {row['why']}{what}"
 
 
@@ -300,7 +300,10 @@ def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
         *[("skipped", f"{file['path']}: {file['reason']}") for file in skipped[:10]],
         *([("skipped", f"and {len(skipped) - 10} files more")] if len(skipped) > 10 else []),
         *([("damaged", f"{index['damaged_frames']} frames, as the index knows")] if index["damaged_frames"] else []),
-        *[("short", f"{f['path']}: {f['frames']} of {f['expected']} frames can be read") for f in r["short_files"][:10]],
+        *[
+            ("short", f"{file['path']}: {file['frames']} of {file['expected']} frames")
+            for file in r["short_files"][:10]
+        ],
         *([("short", f"and {len(r['short_files']) - 10} files more")] if len(r["short_files"]) > 10 else []),
         *[("not delivered", _fault(row)) for row in r["ledger"][:10]],
         *([("not delivered", f"and {len(r['ledger']) - 10} runs of frames more")] if len(r["ledger"]) > 10 else []),

@@ -2,6 +2,9 @@
 
 import os
 
+# Before torch is imported: tests run in as many processes as there are cores, and start programs besides.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Before the package is imported: in the tests alone, shapes and types of arguments are checked as they are annotated.
 from jaxtyping import install_import_hook
 

@@ -97,22 +97,24 @@ def test_open_files_are_bounded(index):
     assert len(decoder._files) == 1
 
 
-def test_frames_of_other_times_are_refused(index):
-    decoder = TorchCodecDecoder(index, SIZE)
+def test_frames_of_other_times_are_refused_and_the_others_delivered(index):
+    decoder, read = TorchCodecDecoder(index, SIZE), GopRead(0, 0, (2, 3, 4), ((0,), (1,), (2,)))
 
     class Off:
         cpu_fallback = False
 
-        def get_frames_at(self, frames):
-            found = TorchCodecDecoder(index, SIZE)._open(0).get_frames_at(frames)
-            found.pts_seconds = found.pts_seconds + 1 / 30
+        def get_frame_at(self, frame):
+            found = TorchCodecDecoder(index, SIZE)._open(0).get_frame_at(frame)
+            found.pts_seconds += (frame == 3) / 30
             return found
 
     decoder._files[0] = Off()
+    out = torch.zeros((3, 3, *SIZE), dtype=torch.uint8)
     with pytest.raises(
         DecodeError, match=r"could not decode frames \[3\] of 50 \(torchcodec gave frames of other times"
     ):
-        decode(decoder, GopRead(0, 0, (3,), ((0,),)))
+        decoder.decode(read, list(out))
+    assert [read_stamp(out[number]) for number in (0, 2)] == [(0, 2), (0, 4)]
 
 
 def test_a_fall_back_to_the_cpu_is_refused(index):
@@ -122,8 +124,8 @@ def test_a_fall_back_to_the_cpu_is_refused(index):
     class Fell:
         cpu_fallback = True
 
-        def get_frames_at(self, frames):
-            return TorchCodecDecoder(index, SIZE)._open(0).get_frames_at(frames)
+        def get_frame_at(self, frame):
+            return TorchCodecDecoder(index, SIZE)._open(0).get_frame_at(frame)
 
     decoder._files[0] = Fell()
     with pytest.raises(DeviceError, match="torchcodec decoded on the CPU, not on the GPU"):

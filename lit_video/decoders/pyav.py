@@ -70,9 +70,7 @@ class PyAVDecoder:
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.trust_flags = trust_flags
-        self._videos = OpenVideos(
-            index, max_open, skip_unwanted, max_decoders=max_decoders, trust_flags=trust_flags
-        )
+        self._videos = OpenVideos(index, max_open, skip_unwanted, max_decoders=max_decoders, trust_flags=trust_flags)
         self._index = index
         self._scaler = Scaler(parse_size(size), fit, interpolation, untagged, hdr)
 

@@ -21,7 +21,7 @@ from lit_video.index import VideoIndex
 from lit_video.picture import NO_CROP, Presentation
 from lit_video.planner import GopRead
 
-AT_A_TIME = 8  # frames that are asked for at once: on a GPU they come in full size
+MOST_SECONDS_OFF = 1e-4  # of a frame that is shown when the index says; beyond, torchcodec counted other frames
 
 
 class TorchCodecDecoder:
@@ -79,24 +79,40 @@ class TorchCodecDecoder:
             DecodeError: A frame cannot be had exactly.
             DeviceError: The file would have been decoded on the CPU in the place of the GPU.
         """
-        if self._index.made(read.video_id) != "exact":
-            if self.device.type != "cpu":
-                raise DeviceError(
-                    f"{self._index.path(read.video_id)}: torchcodec finds frames by their times, and those of this file"
-                    " do not tell its frames apart.\nUse decoder=pyav for these videos, or decoder.device=cpu"
-                )
+        if self._index.made(read.video_id) != "exact" and self.device.type != "cpu":
+            raise DeviceError(
+                f"{self._index.path(read.video_id)}: torchcodec finds frames by their times, and those of this file"
+                " do not tell its frames apart.\nUse decoder=pyav for these videos, or decoder.device=cpu"
+            )
+        if self.device.type == "cpu" and self._is_odd(read.video_id):
             self._by_pyav.decode(read, out)
             return
-        for begin in range(0, len(out), AT_A_TIME):
-            part = slice(begin, begin + AT_A_TIME)
-            self._decode(read, read.frame_indices[part], out[part])
+        expected = self._index.pts_seconds(int(self._index.offset[read.video_id]) + np.array(read.frame_indices))
+        presentation, wrong = self._index.presentation(read.video_id), []
+        for frame_index, seconds, target in zip(read.frame_indices, expected.tolist(), out, strict=True):
+            frame = self._frame(read, frame_index)
+            if abs(frame.pts_seconds - seconds) > MOST_SECONDS_OFF:
+                wrong.append(frame_index)
+                continue
+            image = self._fit_frame(frame.data, presentation)
+            if image.is_cuda:
+                target.copy_(image)
+            else:  # torch would divide a copy of this size between threads that wait for each other
+                np.copyto(target.numpy(), image.numpy())
         if self.device.type == "cuda":
             torch.cuda.current_stream(self.device).synchronize()
+        if wrong:
+            raise self._error(read, wrong, "torchcodec gave frames of other times")
 
-    def _decode(self, read: GopRead, wanted: Sequence[int], out: Sequence[Tensor]) -> None:
+    def _is_odd(self, video_id: int) -> bool:
+        """Tell whether torchcodec cannot be asked: it goes by times, and goes on with a decoder that met damage."""
+        return self._index.made(video_id) != "exact" or bool(self._index.damage(video_id))
+
+    def _frame(self, read: GopRead, frame_index: int) -> Any:
+        """Return one frame: `get_frames_at` would copy each into a tensor of all, which torch divides likewise."""
         try:
             decoder = self._open(read.video_id)
-            frames = decoder.get_frames_at(list(wanted))
+            frame = decoder.get_frame_at(frame_index)
         except (RuntimeError, IndexError, OSError, ValueError) as error:
             raise self._error(read, read.frame_indices, str(error).splitlines()[0]) from error
         if self.device.type == "cuda" and bool(decoder.cpu_fallback):
@@ -104,10 +120,7 @@ class TorchCodecDecoder:
                 f"{self._index.path(read.video_id)}: torchcodec decoded on the CPU, not on the GPU"
                 f" ({decoder.cpu_fallback}).\nUse decoder=pyav, or decoder.device=cpu if that is what you want"
             )
-        self._check_times(read, wanted, frames.pts_seconds)
-        presentation = self._index.presentation(read.video_id)
-        for image, target in zip(frames.data, out, strict=True):
-            target.copy_(self._fit_frame(image, presentation))
+        return frame
 
     def close(self) -> None:
         """Close all files."""
@@ -183,15 +196,6 @@ class TorchCodecDecoder:
         for _ in range((p.rotation // 90 + 2 * p.mirrored) % 4):
             left, top, right, bottom = top, right, bottom, left
         return left, top, right, bottom
-
-    def _check_times(self, read: GopRead, wanted: Sequence[int], pts_seconds: Tensor) -> None:
-        """Refuse frames that are not shown when the index says: torchcodec counted other frames."""
-        first = int(self._index.offset[read.video_id])
-        expected = self._index.pts_seconds(first + np.array(wanted))
-        wrong = np.abs(pts_seconds.cpu().numpy() - expected) > 1e-4
-        if wrong.any():
-            frames = [frame for frame, bad in zip(wanted, wrong, strict=True) if bad]
-            raise self._error(read, frames, "torchcodec gave frames of other times")
 
     def _error(self, read: GopRead, frames: Sequence[int], cause: str) -> DecodeError:
         return DecodeError(self._index.path(read.video_id), frames, int(self._index.lengths[read.video_id]), cause)

@@ -342,9 +342,7 @@ class _Packets:
         return found
 
 
-def _decode(
-    path: Path, stream: VideoStream, packets: Packets
-) -> tuple[np.ndarray, list[Start], list[Run], list[int]]:
+def _decode(path: Path, stream: VideoStream, packets: Packets) -> tuple[np.ndarray, list[Start], list[Run], list[int]]:
     truth = decode_sequentially(path, stream.index, packets)
     if not truth.pts:
         raise NotAVideo("no picture could be decoded")

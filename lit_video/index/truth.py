@@ -44,7 +44,7 @@ RECOVERY_POINTS_TRIED = 5
 
 
 class Keyframe(NamedTuple):
-    """A packet that the container flags: pictures out before it, its times and place, and whether a decoder began there."""
+    """A packet that the container flags: pictures out before it, its times and place, and if a decoder began there."""
 
     expected: int
     pts: int | None

@@ -106,7 +106,8 @@ def test_pair_law_simulated():
 @settings(deadline=None, max_examples=50)
 def test_pair_laws_sum_to_one_both_ways(B, fixed):
     assert buffer_pair_lag(B, fixed, 2000).sum() == pytest.approx(1)
-    assert sum(buffer_pair_lag(B, delta, fixed)[fixed] for delta in range(1, 1500)) == pytest.approx(1)
+    # From 700 on at most 1e-10 is left, for B = 30.
+    assert sum(buffer_pair_lag(B, delta, fixed)[fixed] for delta in range(1, 700)) == pytest.approx(1)
     assert buffer_pair_lag(B, 0, 2000).sum() == pytest.approx(1)
 
 

@@ -76,7 +76,7 @@ def environment(folder: Path | None, *, num_devices: int = 1, unsupported: Itera
     return variables | {"STANDIN_DEVICES": str(num_devices), "STANDIN_UNSUPPORTED": ",".join(unsupported)}
 
 
-def call(function: Callable[..., Any], *arguments: Any, env: Mapping[str, str], timeout: float = 60) -> Any:
+def call(function: Callable[..., Any], *arguments: Any, env: Mapping[str, str], timeout: float = 180) -> Any:
     """Call a module-level function in a fresh Python process and return what it returns, or raise what it raises.
 
     The loader reads LD_LIBRARY_PATH when a process starts, hence a new one. What goes in and out is pickled.

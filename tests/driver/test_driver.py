@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from av.codec.hwaccel import HWAccel
 
+from lit_video.stamps import priority_kept
+
 from . import (
     bind_thread,
     build,
@@ -38,7 +40,7 @@ ENCODERS = {  # encoder, pixel format, options; keyframes every 12 frames, B-fra
 def write(path: Path, encoder: str, pix_fmt: str, options: dict[str, str], size=(WIDTH, HEIGHT)) -> Path:
     """Write coarse noise, so that no two packets are alike."""
     random = np.random.default_rng(0)
-    with av.open(str(path), "w") as container:
+    with priority_kept(), av.open(str(path), "w") as container:
         stream = container.add_stream(encoder, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
         for _ in range(NUM_FRAMES):
