@@ -121,19 +121,18 @@ def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet | N
     """
     place = _Place()
     while True:
-        ended = False
+        end: Packet | None = None
         try:
             for packet in container.demux(stream):
                 if not packet.size:
-                    ended = True
+                    end = packet
                     break
                 if place.is_new(packet):
                     yield packet
         except UNREADABLE:
             pass
-        if ended and not place.falls_short(container, stream):
-            if packet is not None and not packet.size:
-                yield packet
+        if end is not None and not place.falls_short(container, stream):
+            yield end
             return
         yield None
         if not place.go_on(container, stream):

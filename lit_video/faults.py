@@ -135,11 +135,11 @@ class Faults:
 
     def _draw(self, before: Redraw, positions: tuple[int, ...]) -> tuple[GopRead, Redraw]:
         draw = rng(self._seed, "redraw", self._epoch, before.original, before.attempt)
-        for _ in range(MOST_DRAWS):
-            read = self._read_of(int(draw.integers(self._index.num_frames)), positions)
-            if not reasons(self._index, read, self._trust_flags):
-                break
-        return read, replace(before, attempt=before.attempt + 1)
+        drawn = (int(draw.integers(self._index.num_frames)) for _ in range(MOST_DRAWS))
+        reads = [self._read_of(next(drawn), positions)]
+        while reasons(self._index, reads[-1], self._trust_flags) and (frame := next(drawn, None)) is not None:
+            reads.append(self._read_of(frame, positions))
+        return reads[-1], replace(before, attempt=before.attempt + 1)
 
     def expect(self, number: int, redraw: Redraw) -> None:
         """Remember that job `number` decodes a replacement."""

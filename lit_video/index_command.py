@@ -6,6 +6,7 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 from rich.progress import track
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +16,8 @@ from lit_video.index import VideoIndex
 from lit_video.index.damage import FLAGGED
 from lit_video.screen import screen
 from lit_video.verify import Verification, verify
+
+NOT_DECODED = "damaged, and not decoded"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,11 +57,13 @@ def print_index(index: VideoIndex) -> None:
 def damage_lines(index: VideoIndex) -> list[str]:
     """Return a line for each video that is damaged, or that falls short of its header."""
     lines = []
-    for video_id, runs in index.damaged_videos.items():
-        path, frames = index.path(video_id), int(index.lengths[video_id])
-        damaged = index.num_damaged(video_id)
-        reasons = Counter({run.why: 0 for run in runs})
-        for run in runs:
+    left_out = np.diff(index.columns.left_out_offset)
+    for video_id in sorted(index.damaged_videos.keys() | set(np.flatnonzero(left_out).tolist())):
+        # Packets that were not decoded have no frame in the index.
+        none, path = int(left_out[video_id]), index.path(video_id)
+        damaged, frames = index.num_damaged(video_id) + none, int(index.lengths[video_id]) + none
+        reasons = Counter({NOT_DECODED: none} if none else {})
+        for run in index.damage(video_id):
             reasons[run.why] += run.last - run.first + 1
         told = "; ".join(f"{why} ({count})" for why, count in reasons.most_common())
         lines.append(f"{path}: {damaged} of {frames} frames damaged: {told}")

@@ -326,7 +326,7 @@ class OpenVideo:
         for packet in packets:
             if not packet.size:
                 break
-            if packet.pts in self._damaged:
+            if packet.pts is not None and packet.pts in self._damaged:
                 last = packet.pts if last is None else max(last, packet.pts)
                 continue
             if self._skips:

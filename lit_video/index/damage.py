@@ -20,6 +20,7 @@ INCOMPLETE = "the container says that part of it was lost"
 CUT_SHORT = "its packet is cut short"
 FLAGGED = "the decoder says that it is damaged"
 
+PARSED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})  # cut into pictures by FFmpeg's parsers
 NUMBERED = frozenset({"h264", "hevc"})  # codecs that tell by themselves what is missing
 
 # Zeros in a row that compressed data of a codec does not have. In H.264 and HEVC three would be a start code; but
@@ -132,11 +133,13 @@ class Packets:
         return found
 
     def _broken(self, packet: Packet) -> str:
-        # FFmpeg notices lost transport packets when the next one comes, and its parser may have sent the picture off by
-        # then: what is marked is the picture before the incomplete one as often as that one itself.
+        # FFmpeg marks what it cuts out while it reads the transport packets that are incomplete; and a parser cuts a
+        # picture out when it sees the next one begin. So the first that is marked is whole, and the one after the last
+        # that is marked is not.
         before, self._marked = self._marked, packet.is_corrupt
         data = memoryview(packet)
-        if packet.is_corrupt or (before and self._is_transport_stream):
+        late = self._is_transport_stream and self.codec in PARSED
+        if before if late else packet.is_corrupt or (before and self._is_transport_stream):
             why = INCOMPLETE
         elif self._is_transport_stream:  # what was overwritten there was lost
             why = ""

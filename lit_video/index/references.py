@@ -34,6 +34,8 @@ from lit_video.index.headers import (
 MISSING = "a picture that it refers to is missing"
 REFERS = "it refers to a damaged picture"
 
+EXACT = frozenset({"hevc", "av1"})  # codecs of which it is known which pictures refer to a damaged one
+
 HEADER_BYTES, HEADER_ZEROS = 32, 8  # of a damaged AV1 frame: so many zeros in its first bytes, and its header is none
 
 
@@ -176,7 +178,7 @@ class HevcReferences:
 
     def look(self, packet: memoryview, is_start: bool, broken: str) -> str:
         """Return why a packet's picture is damaged."""
-        header = None
+        header, layer = None, 0
         for unit in nal_units("hevc", packet, self._extradata):
             if len(unit) < 3 or (unit[0] & 1) << 5 | unit[1] >> 3:  # of another layer
                 continue

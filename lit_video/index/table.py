@@ -47,7 +47,10 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """The columns as they lie on disk. V videos, N frames, K starts, R runs; half-open ranges `[offset[v], offset[v + 1])`."""
+    """The columns as they lie on disk: V videos, N frames, K starts, R damaged runs, P packets.
+
+    Ranges are half-open: `[offset[v], offset[v + 1])`.
+    """
 
     # One row a frame, videos one after another, frames in presentation order.
     pts: np.ndarray  # int64 [N], in units of the video's time base
@@ -302,12 +305,11 @@ class VideoIndex:
     @cached_property
     def damaged_videos(self) -> dict[int, list[Run]]:
         """The runs of damaged frames, by video id, of videos that have any."""
-        c, found = self.columns, {}
+        c, found = self.columns, dict[int, list[Run]]()
         for video_id in np.flatnonzero(np.diff(c.damage_offset)).tolist():
             rows = slice(*c.damage_offset[video_id : video_id + 2].tolist())
-            names = (self.names[why] for why in c.damage_why[rows].tolist())
-            runs = zip(c.damage_first[rows].tolist(), c.damage_last[rows].tolist(), names, strict=True)
-            found[video_id] = [Run(*run) for run in runs]
+            runs = zip(c.damage_first[rows], c.damage_last[rows], c.damage_why[rows], strict=True)
+            found[video_id] = [Run(int(first), int(last), self.names[int(why)]) for first, last, why in runs]
         return found
 
     def num_damaged(self, video_id: int) -> int:

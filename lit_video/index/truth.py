@@ -28,7 +28,7 @@ from av.video.stream import VideoStream
 from lit_video.container import UNREADABLE, Seek, decode, demux, only_stream, open_video, seek
 from lit_video.index.bitstream import is_clean_start
 from lit_video.index.damage import FLAGGED, Packets, Run, runs_of
-from lit_video.index.references import REFERS
+from lit_video.index.references import EXACT, REFERS
 from lit_video.picture import checksum
 
 # Pictures that a decoder may give before it has recovered; more, and the keyframe is not worth having.
@@ -92,26 +92,22 @@ class Truth:
     left_out: set[int] = field(default_factory=set)
 
     def damaged(self) -> list[int]:
-        """Return the damaged frames, ascending, but for those of which only the decoder says so."""
-        return [frame for frame, why in enumerate(self.why) if why not in ("", FLAGGED)]
+        """Return the damaged frames, ascending."""
+        return [frame for frame, why in enumerate(self.why) if why]
 
 
-def watch_packets(path: Path, stream_index: int) -> Packets:
-    """Return what a file's packets show of damage."""
-    common: frozenset[str] = frozenset()
-    for _ in range(2):
-        with open_video(path) as container:
-            stream = only_stream(container, stream_index)
-            context = stream.codec_context
-            packets = Packets(context.codec.canonical_name, context.extradata, container.format.name, common)
-            for packet in demux(container, stream):
-                if packet is not None and packet.size:
-                    data = bytes(packet)
-                    clean = packet.is_keyframe and is_clean_start(packets.codec, data, context.extradata)
-                    packets.add(packet, clean)
-        common = packets.way_of_the_file()
-        if not common:
-            break
+def watch_packets(path: Path, stream_index: int, common: frozenset[str] = frozenset()) -> Packets:
+    """Return what a file's packets show of damage, but for what is common to most of them."""
+    with open_video(path) as container:
+        stream = only_stream(container, stream_index)
+        context = stream.codec_context
+        packets = Packets(context.codec.canonical_name, context.extradata, container.format.name, common)
+        for packet in demux(container, stream):
+            if packet is not None and packet.size:
+                clean = packet.is_keyframe and is_clean_start(packets.codec, bytes(packet), context.extradata)
+                packets.add(packet, clean)
+    if not common and (found := packets.way_of_the_file()):
+        return watch_packets(path, stream_index, found)
     packets.note_gaps()
     return packets
 
@@ -167,7 +163,7 @@ class _Pass:
         if packet.is_keyframe:
             place = Keyframe(len(self._numbers), packet.pts, packet.dts, packet.pos, begins)
             self._truth.keyframes.append(place)
-        if packets.broken[number] and packets.alone[number]:
+        if packets.why[number] and (packets.alone[number] or packets.codec in EXACT):
             self._truth.left_out.add(zlib.crc32(bytes(packet)))
             return
         if packets.why[number]:
@@ -280,7 +276,7 @@ def find_starts(path: Path, stream_index: int, truth: Truth) -> tuple[list[Start
     """
     places = defaultdict(list)
     for frame, value in enumerate(truth.sums):
-        if truth.why[frame] in ("", FLAGGED):
+        if not truth.why[frame]:
             places[value].append(frame)
     starts: list[Start] = []
     through: set[int] = set()
@@ -310,8 +306,8 @@ def _try_beginning(path: Path, stream_index: int, truth: Truth, end: int) -> Fou
         return Found(Start(0), True)
     with open_video(path) as container:
         stream = only_stream(container, stream_index)
-        pictures = _pictures(demux(container, stream), stream, truth)
-        return Found(Start(0), _agrees(list(islice(pictures, end)), truth, 0, end))
+        trial = _Trial(demux(container, stream), stream, truth)
+        return Found(Start(0), _agrees(list(islice(trial, end)), truth, 0, end) and not trial.met_damage)
 
 
 def _some(keyframes: Sequence[Keyframe]) -> Sequence[Keyframe]:
@@ -357,18 +353,39 @@ def _try_seek(
         if first is None or not first.size:
             return None
         check = zlib.crc32(bytes(first))
-        pictures = _pictures(chain([first], packets), stream, truth)
-        frame, drop, goes_through = _agree(pictures, truth, places, expected, end)
+        trial = _Trial(chain([first], packets), stream, truth)
+        frame, drop, agrees = _agree(trial, truth, places, expected, end)
     except UNREADABLE:
         return None
-    return Found(Start(frame, how, target, drop, check), goes_through)
+    # What a decoder makes up in the place of damage differs from one time to the next, and so may what follows.
+    return Found(Start(frame, how, target, drop, check), agrees and not trial.met_damage)
 
 
-def _pictures(packets: Iterable[Packet | None], stream: VideoStream, truth: Truth) -> Iterator[int]:
-    """Yield the checksums of the pictures that come out, as a reader has them come out."""
-    for packet in packets:
-        if packet is None or not is_left_out(packet, truth.left_out):
-            yield from map(checksum, decode(stream, packet))
+class _Trial(Iterator[int]):
+    """The checksums of the pictures that come out, as a reader has them come out.
+
+    Attributes:
+        met_damage: The decoder noticed some.
+    """
+
+    def __init__(self, packets: Iterable[Packet | None], stream: VideoStream, truth: Truth) -> None:
+        self.met_damage = False
+        self._sums = self._decode(packets, stream, truth)
+
+    def __next__(self) -> int:
+        return next(self._sums)
+
+    def _decode(self, packets: Iterable[Packet | None], stream: VideoStream, truth: Truth) -> Iterator[int]:
+        for packet in packets:
+            if packet is not None and is_left_out(packet, truth.left_out):
+                continue
+            try:
+                pictures = stream.decode(packet)
+            except UNREADABLE:
+                pictures, self.met_damage = [], True
+            for picture in pictures:
+                self.met_damage = self.met_damage or picture.is_corrupt
+                yield checksum(picture)
 
 
 def is_left_out(packet: Packet, left_out: Collection[int]) -> bool:
@@ -407,4 +424,4 @@ def _agrees(given: Sequence[int], truth: Truth, frame: int, end: int) -> bool:
     if len(given) < end - frame:
         return False
     pairs = zip(given, truth.sums[frame:end], truth.why[frame:end], strict=False)
-    return all(one == other or why not in ("", FLAGGED) for one, other, why in pairs)
+    return all(one == other or why for one, other, why in pairs)
