@@ -217,6 +217,21 @@ def duration_of(container: InputContainer, stream: VideoStream) -> int | None:
 def decode(stream: VideoStream, packet: Packet | None) -> list[VideoFrame]:
     """Return the pictures that come out when `packet` goes in; a damaged packet gives none and does not stop a file."""
     try:
-        return stream.decode(packet)
+        return pictures_of(stream.codec_context, packet)
     except UNREADABLE:
         return []
+
+
+def pictures_of(context: VideoCodecContext, packet: Packet | None) -> list[VideoFrame]:
+    """Return the pictures to show that come out when `packet` goes in.
+
+    A packet of VP9 with spatial layers has the same picture in several sizes; FFmpeg gives them all, the largest last.
+
+    Raises:
+        av.FFmpegError: The packet is damaged.
+    """
+    pictures = context.decode(packet)
+    if len(pictures) < 2 or context.codec.canonical_name != "vp9":
+        return pictures
+    last = {picture.pts: picture for picture in pictures}
+    return [picture for picture in pictures if last[picture.pts] is picture]

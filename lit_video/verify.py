@@ -58,6 +58,7 @@ def verify(index: VideoIndex, video_id: int, skip_unwanted: bool = True, seed: i
     path, length = index.path(video_id), int(index.lengths[video_id])
     truth = _Truth(index, video_id)
     wrong, missing, damaged = set(), set(), set()
+    known = {frame for run in index.damage(video_id) for frame in range(run.first, run.last + 1)}
     videos = OpenVideos(index, max_open=1, skip_unwanted=skip_unwanted)
     for read in _reads(index, video_id, length, seed):
         try:
@@ -66,7 +67,7 @@ def verify(index: VideoIndex, video_id: int, skip_unwanted: bool = True, seed: i
                     wrong.add(frame)
         except DecodeError as error:
             for frame in error.missing:
-                (missing if frame in truth.sums else damaged).add(frame)
+                (missing if frame in truth.sums and frame not in known else damaged).add(frame)
     videos.close()
     lists = (tuple(sorted(frames)) for frames in (wrong, missing, damaged))
     return Verification(path, index.made(video_id), length, truth.num_frames, *lists)
@@ -86,10 +87,9 @@ class _Truth:
             found = {frame_of[pts]: value for pts, value in pairs if pts in frame_of}
             known = {frame for run in index.damage(video_id) for frame in range(run.first, run.last + 1)}
             unknown = sum(pts not in frame_of for pts, _ in pairs)
-            absent = set(range(len(frame_of))) - found.keys() - known
-            # Of those that gave none, the ones behind damage that only the decoder noticed are no more than damaged.
-            met = min((frame for frame, value in found.items() if value is None), default=len(frame_of))
-            self.num_frames = len(frame_of) + unknown - sum(frame < met for frame in absent)
+            # Behind damage some give no picture, and keep their places all the same.
+            absent = set() if truth.breaks else set(range(len(frame_of))) - found.keys() - known
+            self.num_frames = len(frame_of) + unknown - len(absent)
         self.sums = {frame: value for frame, value in found.items() if value is not None}
 
 

@@ -15,6 +15,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from lit_video.container import pictures_of
 from lit_video.index import VideoIndex
 
 # A keyframe and the global header are all that these remember once they are flushed. MPEG-4's, for one, take note of
@@ -160,7 +161,7 @@ class StreamCodec:
         """Return the pictures that come out when `packet` goes in."""
         if self.decoder.user is not self._name:
             self.flush()
-        return self.decoder.context.decode(packet)
+        return pictures_of(self.decoder.context, packet)
 
     def flush(self) -> None:
         """Forget all pictures."""

@@ -27,7 +27,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from lit_video.colour import LUMA_WEIGHTS, planes_to_frame
-from lit_video.container import UNREADABLE, reason_of
+from lit_video.container import UNREADABLE, pictures_of, reason_of
 from lit_video.decoders.geometry import FITS, INTERPOLATIONS, Geometry, check_choice, fit_picture, parse_size
 from lit_video.decoders.reader import OpenVideos
 from lit_video.decoders.scaler import UNTAGGED, matrix_of_untagged
@@ -305,7 +305,7 @@ class GpuCodec:
     def decode(self, packet: Packet | None) -> list[VideoFrame]:
         """Return the pictures that come out when `packet` goes in; the empty packet at the end drains, as None does."""
         try:
-            pictures = self._context.decode(packet if packet is not None and packet.size else None)
+            pictures = pictures_of(self._context, packet if packet is not None and packet.size else None)
         except UNREADABLE as error:
             # "Generic error in an external library": CUDA failed, whenever that is.
             failed = isinstance(error, av.error.ExternalError)

@@ -7,6 +7,7 @@ picture, and so does a reference that is not the one meant. What is found here c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ NUMBERED = frozenset({"h264", "hevc"})  # codecs that tell by themselves what is
 # between units that start codes tell apart, zeros may be stuffed.
 ZERO_RUN = {"h264": 16, "hevc": 16, "vp8": 32, "vp9": 32, "av1": 32, "mjpeg": 64}
 NO_ZEROS = (b"\0\0\0", b"\0\0\1", b"\0\0\2")
-STUFFED = 3  # zeros at a unit's end that are the writer's way
+STUFFED = 1  # zeros at a unit's end that are the writer's way
 
 # So large a part of a file's packets that show a kind of damage are no damage: its writer's way.
 COMMON = 0.5
@@ -35,6 +36,7 @@ COMMON = 0.5
 # Steps in time: how far apart they are where pictures come regularly, and what part of them may be gaps.
 SAME_STEP, GAP, MANY_GAPS = 0.02, 1.5, 0.1
 FEWEST_STEPS = 8
+PICTURES_WITHOUT_TIME = 16  # in a row, in program streams: small ones share a packet, and it has one time
 
 
 class Run(NamedTuple):
@@ -71,6 +73,7 @@ class Packets:
     def __init__(self, codec: str, extradata: bytes | None, formats: str, common: frozenset[str] = frozenset()) -> None:
         self.codec, self.common, self._extradata = codec, common, extradata
         self._is_transport_stream = "mpegts" in formats.split(",")
+        self._is_program_stream = "mpeg" in formats.split(",")
         self._references = Chain(codec) if MISSING in common else references_of(codec, extradata)
         self._marked = False  # the last packet, by the container
         self._first_shown: int | None = None  # time of the last start
@@ -79,6 +82,7 @@ class Packets:
         self.is_start: list[bool] = []
         self.alone: list[bool] = []
         self.times: list[int | None] = []
+        self._decoding_times: list[int | None] = []
 
     def add(self, packet: Packet, is_start: bool) -> None:
         """Look at a packet.
@@ -99,6 +103,7 @@ class Packets:
         self.is_start.append(is_start and not broken)
         self.alone.append(self._references.alone)
         self.times.append(time)
+        self._decoding_times.append(packet.dts)
 
     def way_of_the_file(self) -> frozenset[str]:
         """Return the kinds of damage that most packets show: no damage, but how this file was written."""
@@ -110,27 +115,43 @@ class Packets:
         """Take it for damage where pictures come regularly and some are left out, in codecs that do not number them."""
         if self.codec in NUMBERED or all(self.is_start):
             return
-        gaps = times_after_gaps(time for time in self.times if time is not None)
-        for place in sorted(self._first_after(gaps)):
+        for gap in sorted(self._after_gaps()):
+            place = self._start_before(gap - PICTURES_WITHOUT_TIME) if self._is_program_stream else gap
+            start: int | None = None  # the next one's time: what precedes it on the screen may refer back across it
             for following in range(place, len(self.why)):
-                if self.is_start[following]:
+                time = self.times[following]
+                if self.is_start[following] and following >= gap:
+                    if start is not None:
+                        break
+                    start = time
+                elif start is not None and (time is None or time > start):
                     break
-                self.why[following] = self.why[following] or MISSING
+                else:
+                    self.why[following] = self.why[following] or MISSING
 
-    def _first_after(self, gaps: set[int]) -> set[int]:
-        """Return the packets that are the first, as stored, that may refer to what is missing before these times.
+    def _start_before(self, place: int) -> int:
+        return next((number for number in range(place, 0, -1) if self.is_start[number]), 0)
 
-        What is missing may be what the B pictures before the gap refer to.
-        """
+    def _after_gaps(self) -> set[int]:
+        """Return the packets that are the first, as stored, that may refer to what is missing."""
+        if self._decoding_times_tell():
+            gaps = times_after_gaps(time for time in self._decoding_times if time is not None)
+            return {place for place, time in enumerate(self._decoding_times) if time in gaps}
         order = sorted((time, place) for place, time in enumerate(self.times) if time is not None)
-        found = set()
-        for number, (time, place) in enumerate(order):
+        earliest = list(accumulate((place for _, place in reversed(order)), min))[::-1]  # of those from there on
+        gaps, found = times_after_gaps(time for time, _ in order), set()
+        for number, (time, _) in enumerate(order):
             if time in gaps:
-                first, before = place, number - 1
-                while before >= 0 and self.alone[order[before][1]]:
+                first, before = earliest[number], number - 1
+                while before >= 0 and self.alone[order[before][1]]:  # what is missing may be what B pictures refer to
                     first, before = min(first, order[before][1]), before - 1
                 found.add(first)
         return found
+
+    def _decoding_times_tell(self) -> bool:
+        """Tell whether times of decoding say where something is missing: a container may begin without them."""
+        known = [time for time in self._decoding_times if time is not None]
+        return len(self._decoding_times) - len(known) <= FEWEST_STEPS and all(a < b for a, b in pairwise(known))
 
     def _broken(self, packet: Packet) -> str:
         # FFmpeg marks what it cuts out while it reads the transport packets that are incomplete; and a parser cuts a
@@ -141,8 +162,6 @@ class Packets:
         late = self._is_transport_stream and self.codec in PARSED
         if before if late else packet.is_corrupt or (before and self._is_transport_stream):
             why = INCOMPLETE
-        elif self._is_transport_stream:  # what was overwritten there was lost
-            why = ""
         elif is_cut_short(self.codec, data, self._extradata):
             why = CUT_SHORT
         else:

@@ -64,6 +64,7 @@ SHORT, ROUGHLY = 0.02, 0.2
 # H.264 keeps 16 pictures to refer to. What is so many pictures and starts away is not among them.
 FAR_PICTURES, FAR_STARTS = 48, 4
 
+MOST_OUT_OF_ORDER = 16  # steps by which times are out of order, where no recording begins anew
 MOST_NOT_CUT_OFF = 128  # columns: FFmpeg's largest alignment
 
 
@@ -91,7 +92,7 @@ class Entry:
         starts: Where decoding can begin, ascending, frame 0 first.
         damage: Frames that are damaged, ascending.
         expected: Frames that the header promises, where the file falls short of it; else as many as there are.
-        left_out: Checksums of packets that are not to be decoded: damaged, and nobody refers to them.
+        left_out: Keys (`truth.key_of`) of packets that are not to be decoded: damaged, and nobody refers to them.
         mirrored: Left and right of the stored picture change places before it is turned.
         crop: Columns and rows of the picture as decoded that are not to be seen: left, top, right, bottom.
         transfer: FFmpeg's number of the transfer, likewise (2: not tagged, 16: PQ, 18: HLG).
@@ -349,6 +350,29 @@ def _decode(path: Path, stream: VideoStream, packets: Packets) -> tuple[np.ndarr
     starts, through = find_starts(path, stream.index, truth)
     rate, base = stream.guessed_rate, stream.time_base
     step = max(1, round(1 / (_fraction(rate) * _fraction(base)))) if rate and base else 1
+    return ascending(truth.pts, step), starts, damage_between(truth, starts, through), sorted(truth.left_out)
+
+
+def ascending(times: Sequence[int | None], step: int) -> np.ndarray:
+    """Return times that never run backwards, of pictures in the order in which a decoder gave them.
+
+    A time that is missing is a step after the one before. Times that are out of order by a few pictures, as containers
+    with times of decoding have them, change places; a recording that begins anew goes on after what came before.
+
+    >>> ascending([0, 2, 1, None, 4, 40, 3, 4], 1).tolist()
+    [0, 1, 2, 2, 4, 40, 41, 42]
+    """
     last = -step
-    pts = [last := last + step if value is None else value for value in truth.pts]
-    return np.array(pts, np.int64), starts, damage_between(truth, starts, through), sorted(truth.left_out)
+    filled = [last := last + step if time is None else time for time in times]
+    parts, latest = [[]], None
+    for time in filled:
+        if latest is not None and time < latest - MOST_OUT_OF_ORDER * step:
+            parts.append([])
+            latest = None
+        parts[-1].append(time)
+        latest = time if latest is None else max(latest, time)
+    found: list[int] = []
+    for part in map(sorted, parts):
+        later = max(0, found[-1] + step - part[0]) if found else 0
+        found += [time + later for time in part]
+    return np.array(found, np.int64)

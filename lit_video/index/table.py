@@ -89,7 +89,7 @@ class Columns:
     damage_why: np.ndarray  # int16 [R], into names
     # One row a packet that is not to be decoded: damaged, and nobody refers to it.
     left_out_offset: np.ndarray  # int64 [V + 1]
-    left_out: np.ndarray  # int64 [P], CRC-32
+    left_out: np.ndarray  # int64 [P], truth.key_of
     # All paths, UTF-8 (undecodable bytes escaped as Python does), one after another.
     path_bytes: np.ndarray  # uint8
 
@@ -323,7 +323,7 @@ class VideoIndex:
         return [(video_id, int(self.columns.expected[video_id])) for video_id in short.tolist()]
 
     def left_out(self, video_id: int) -> frozenset[int]:
-        """Return the checksums of a video's packets that are not to be decoded."""
+        """Return the keys of a video's packets that are not to be decoded."""
         c = self.columns
         return frozenset(c.left_out[slice(*c.left_out_offset[video_id : video_id + 2])].tolist())
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from lit_video.container import UNREADABLE, Seek, decode, demux, only_stream, open_video, seek
+from lit_video.container import UNREADABLE, Seek, decode, demux, only_stream, open_video, pictures_of, seek
 from lit_video.index.bitstream import is_clean_start
 from lit_video.index.damage import FLAGGED, Packets, Run, runs_of
 from lit_video.index.references import EXACT, REFERS
@@ -82,7 +82,8 @@ class Truth:
         sums: A checksum of each.
         why: Why each is damaged; empty where it is not.
         keyframes: Places to try.
-        left_out: Checksums of packets that were not decoded: damaged, and nobody refers to them.
+        left_out: Keys of packets that were not decoded: damaged, and nobody refers to them.
+        breaks: Frames before which damage was met, whether or not it gave a picture.
     """
 
     pts: list[int | None] = field(default_factory=list)
@@ -90,10 +91,11 @@ class Truth:
     why: list[str] = field(default_factory=list)
     keyframes: list[Keyframe] = field(default_factory=list)
     left_out: set[int] = field(default_factory=set)
+    breaks: set[int] = field(default_factory=set)
 
-    def damaged(self) -> list[int]:
-        """Return the damaged frames, ascending."""
-        return [frame for frame, why in enumerate(self.why) if why]
+    def ends(self) -> list[int]:
+        """Return the frames that are damaged, or that come after damage, ascending: what is sound ends before them."""
+        return sorted(self.breaks | {frame for frame, why in enumerate(self.why) if why})
 
 
 def watch_packets(path: Path, stream_index: int, common: frozenset[str] = frozenset()) -> Packets:
@@ -164,13 +166,13 @@ class _Pass:
             place = Keyframe(len(self._numbers), packet.pts, packet.dts, packet.pos, begins)
             self._truth.keyframes.append(place)
         if packets.why[number] and (packets.alone[number] or packets.codec in EXACT):
-            self._truth.left_out.add(zlib.crc32(bytes(packet)))
+            self._truth.left_out.add(key_of(packet))
             return
         if packets.why[number]:
             self._meet(number, packets.why[number])
         packet.opaque = number
         try:
-            self._take(self._stream.decode(packet))
+            self._take(pictures_of(self._stream.codec_context, packet))
         except UNREADABLE:
             self._meet(number, FLAGGED)
 
@@ -179,6 +181,8 @@ class _Pass:
         if self._met is not None:
             self._spoilt.append((self._met[0], self._number + 1, self._met[1]))
         for first, end, why in self._spoilt:
+            after = (place for place, number in enumerate(self._numbers) if number >= first)
+            self._truth.breaks.add(next(after, len(self._numbers)))
             for place, number in enumerate(self._numbers):
                 if first <= number < end:
                     self._truth.why[place] = self._truth.why[place] or why
@@ -229,6 +233,8 @@ def damage_between(truth: Truth, starts: Sequence[Start], through: Collection[in
     reasons, begins = {}, {start.frame: start.frame in through for start in starts}
     since, goes_through = "", False
     for frame, why in enumerate(truth.why):
+        if frame in truth.breaks:
+            since = since or REFERS
         if frame in begins:
             since, goes_through = "", begins[frame]
         if why or (since and not goes_through):
@@ -302,12 +308,17 @@ class Found(NamedTuple):
 
 def _try_beginning(path: Path, stream_index: int, truth: Truth, end: int) -> Found:
     """Return the beginning of the file, which needs no trial where nothing is damaged up to the next start."""
-    if end <= min(truth.damaged(), default=end):
+    ends = truth.ends()
+    if end <= min(ends, default=end):
         return Found(Start(0), True)
     with open_video(path) as container:
         stream = only_stream(container, stream_index)
         trial = _Trial(demux(container, stream), stream, truth)
-        return Found(Start(0), _agrees(list(islice(trial, end)), truth, 0, end) and not trial.met_damage)
+        given = list(islice(trial, end))
+    sound = min((frame for frame in ends if frame), default=end)
+    if 0 in truth.breaks and not _agrees(given, truth, 0, min(sound, end)):  # only a new decoder gave these
+        truth.why[:end] = [why or REFERS for why in truth.why[:end]]
+    return Found(Start(0), _agrees(given, truth, 0, end) and not trial.met_damage)
 
 
 def _some(keyframes: Sequence[Keyframe]) -> Sequence[Keyframe]:
@@ -380,7 +391,7 @@ class _Trial(Iterator[int]):
             if packet is not None and is_left_out(packet, truth.left_out):
                 continue
             try:
-                pictures = stream.decode(packet)
+                pictures = pictures_of(stream.codec_context, packet)
             except UNREADABLE:
                 pictures, self.met_damage = [], True
             for picture in pictures:
@@ -390,7 +401,13 @@ class _Trial(Iterator[int]):
 
 def is_left_out(packet: Packet, left_out: Collection[int]) -> bool:
     """Tell whether a packet is one of those that are not to be decoded."""
-    return bool(left_out) and packet.size > 0 and zlib.crc32(bytes(packet)) in left_out
+    return bool(left_out) and packet.size > 0 and key_of(packet) in left_out
+
+
+def key_of(packet: Packet) -> int:
+    """Return a checksum of a packet and its time: packets of a few bytes, which show an old picture, are many alike."""
+    time = packet.dts if packet.pts is None else packet.pts
+    return zlib.crc32(bytes(packet), zlib.crc32(str(time).encode()))
 
 
 def _agree(
@@ -403,13 +420,13 @@ def _agree(
     Raises:
         LookupError: They do not.
     """
-    sums, damaged, seen = truth.sums, truth.damaged(), list[int]()
+    sums, ends, seen = truth.sums, truth.ends(), list[int]()
     for value in islice(pictures, MAX_DROPPED):
         seen.append(value)
         for drop in range(len(seen) - RUN + 1):
             for frame in sorted(places.get(seen[drop], ()), key=lambda place: abs(place - expected)):
-                following = bisect_left(damaged, frame)
-                sound = damaged[following] if following < len(damaged) else len(sums)
+                following = bisect_right(ends, frame)
+                sound = ends[following] if following < len(ends) else len(sums)
                 compared = min(len(seen) - drop, sound - frame)
                 if compared >= RUN and list(sums[frame : frame + compared]) == seen[drop : drop + compared]:
                     given = [*seen[drop:], *islice(pictures, max(0, end - frame - len(seen) + drop))]
