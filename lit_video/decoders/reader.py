@@ -373,7 +373,7 @@ class OpenVideo:
     def _by_count(self, read: GopRead) -> Iterator[tuple[int, VideoFrame]]:
         wanted = set(read.frame_indices)
         packets = None
-        # Behind damage it matters where decoding began: what was tried is from the start of this GOP.
+        # What is behind damage was tried from the start of its GOP, and not from before the damage.
         began = (read.start,) if self._index.damage(self._video_id) else (0, read.start)
         if self._can_go_on(read) and self._began in began:
             packets = demux(self._container, self._stream)

@@ -347,10 +347,10 @@ def _decode(path: Path, stream: VideoStream, packets: Packets) -> tuple[np.ndarr
     truth = decode_sequentially(path, stream.index, packets)
     if not truth.pts:
         raise NotAVideo("no picture could be decoded")
-    starts, through = find_starts(path, stream.index, truth)
+    starts = find_starts(path, stream.index, truth)
     rate, base = stream.guessed_rate, stream.time_base
     step = max(1, round(1 / (_fraction(rate) * _fraction(base)))) if rate and base else 1
-    return ascending(truth.pts, step), starts, damage_between(truth, starts, through), sorted(truth.left_out)
+    return ascending(truth.pts, step), starts, damage_between(truth, starts), sorted(truth.left_out)
 
 
 def ascending(times: Sequence[int | None], step: int) -> np.ndarray:

@@ -139,6 +139,7 @@ class _Pass:
 
     def __init__(self, path: Path, stream: VideoStream, packets: Packets, others: contextlib.ExitStack) -> None:
         self._path, self._stream, self._packets, self._others = path, stream, packets, others
+        self._stream_index = stream.index
         stream.codec_context.copy_opaque = True
         self._truth = Truth()
         self._numbers: list[int] = []  # of each picture's packet
@@ -198,10 +199,11 @@ class _Pass:
         self._spoilt.append((self._met[0], self._number, self._met[1]))
         self._met, self._awaited = None, self._number
         with contextlib.suppress(*UNREADABLE):  # a stream that appears late: the old one, flushed, has to do
-            self._others.close()
-            other = self._others.enter_context(open_video(self._path))
-            self._stream = only_stream(other, self._stream.index)
+            other = open_video(self._path)
+            self._stream = only_stream(other, self._stream_index)
             self._stream.codec_context.copy_opaque = True
+            self._others.close()
+            self._others.push(other)
 
     def _drain(self) -> None:
         with contextlib.suppress(*UNREADABLE):
@@ -222,22 +224,19 @@ class _Pass:
                 self._meet(number, FLAGGED)
 
 
-def damage_between(truth: Truth, starts: Sequence[Start], through: Collection[int]) -> list[Run]:
+def damage_between(truth: Truth, starts: Sequence[Start]) -> list[Run]:
     """Return the damaged frames: those that are, and those behind them up to the next place to start from.
 
-    Args:
-        truth: Of the file.
-        starts: All places to start from.
-        through: Frames of starts from which decoding was seen to give the true pictures behind damage too.
+    What a decoder makes up in the place of damage differs from one time to the next, so that what comes behind it
+    cannot be tried.
     """
-    reasons, begins = {}, {start.frame: start.frame in through for start in starts}
-    since, goes_through = "", False
+    reasons, begins, since = {}, {start.frame for start in starts}, ""
     for frame, why in enumerate(truth.why):
-        if frame in truth.breaks:
-            since = since or REFERS
         if frame in begins:
-            since, goes_through = "", begins[frame]
-        if why or (since and not goes_through):
+            since = ""
+        elif frame in truth.breaks:
+            since = since or REFERS
+        if why or since:
             reasons[frame] = why or since
             since = since or REFERS
     return runs_of(reasons)
@@ -273,52 +272,32 @@ def _holds(path: Path, stream_index: int, point: int, before: int, after: int | 
         return reached and all(sums[0][pts] == sums[1].get(pts) for pts in behind)
 
 
-def find_starts(path: Path, stream_index: int, truth: Truth) -> tuple[list[Start], set[int]]:
-    """Return the keyframes from which decoding was seen to give the true pictures, and how far.
-
-    Returns:
-        All of them, ascending, frame 0 always first; and the frames of those from which all undamaged pictures came
-        out, up to the next one: of others only those before the first damaged one did.
-    """
+def find_starts(path: Path, stream_index: int, truth: Truth) -> list[Start]:
+    """Return the keyframes from which decoding was seen to give the true pictures, ascending, frame 0 always first."""
     places = defaultdict(list)
     for frame, value in enumerate(truth.sums):
         if not truth.why[frame]:
             places[value].append(frame)
     starts: list[Start] = []
-    through: set[int] = set()
     end = len(truth.sums)
-    for keyframe in [*reversed(_some(truth.keyframes[1:])), None]:  # each must agree up to the one after it
-        if keyframe is not None:
-            found = _try_keyframe(path, stream_index, truth, places, keyframe, end)
-        else:
-            found = _try_beginning(path, stream_index, truth, end)
-        if found is not None and (found.start.frame or keyframe is None) and found.start.frame < end:
-            starts.append(found.start)
-            through |= {found.start.frame} if found.goes_through else set()
-            end = found.start.frame
-    return starts[::-1], through
+    for keyframe in reversed(_some(truth.keyframes[1:])):  # backwards, for each must agree up to the one after it
+        start = _try_keyframe(path, stream_index, truth, places, keyframe, end)
+        if start is not None and 0 < start.frame < end:
+            starts.append(start)
+            end = start.frame
+    if 0 in truth.breaks:
+        _try_beginning(path, stream_index, truth, end)
+    return [Start(0), *reversed(starts)]
 
 
-class Found(NamedTuple):
-    """A place to start from, and whether decoding gave the true pictures behind damage too."""
-
-    start: Start
-    goes_through: bool
-
-
-def _try_beginning(path: Path, stream_index: int, truth: Truth, end: int) -> Found:
-    """Return the beginning of the file, which needs no trial where nothing is damaged up to the next start."""
-    ends = truth.ends()
-    if end <= min(ends, default=end):
-        return Found(Start(0), True)
+def _try_beginning(path: Path, stream_index: int, truth: Truth, end: int) -> None:
+    """Take the first frames for damaged if only a decoder that began after the damage before them gave them."""
+    end = min((frame for frame in truth.ends() if frame), default=end)
     with open_video(path) as container:
         stream = only_stream(container, stream_index)
-        trial = _Trial(demux(container, stream), stream, truth)
-        given = list(islice(trial, end))
-    sound = min((frame for frame in ends if frame), default=end)
-    if 0 in truth.breaks and not _agrees(given, truth, 0, min(sound, end)):  # only a new decoder gave these
+        given = list(islice(_pictures(demux(container, stream), stream, truth), end))
+    if not _agrees(given, truth, 0, end):
         truth.why[:end] = [why or REFERS for why in truth.why[:end]]
-    return Found(Start(0), _agrees(given, truth, 0, end) and not trial.met_damage)
 
 
 def _some(keyframes: Sequence[Keyframe]) -> Sequence[Keyframe]:
@@ -334,7 +313,7 @@ def _try_keyframe(
     places: dict[int, list[int]],
     keyframe: Keyframe,
     end: int,
-) -> Found | None:
+) -> Start | None:
     ways = (Seek.TIME, keyframe.pts), (Seek.TIME, keyframe.dts), (Seek.BYTE, keyframe.byte)
     for how, target in ways:
         if target is None or (how is Seek.BYTE and target < 0):
@@ -355,7 +334,7 @@ def _try_seek(
     places: dict[int, list[int]],
     expected: int,
     end: int,
-) -> Found | None:
+) -> Start | None:
     stream = only_stream(container, stream_index)
     try:
         seek(container, stream, how, target)
@@ -364,39 +343,17 @@ def _try_seek(
         if first is None or not first.size:
             return None
         check = zlib.crc32(bytes(first))
-        trial = _Trial(chain([first], packets), stream, truth)
-        frame, drop, agrees = _agree(trial, truth, places, expected, end)
+        frame, drop = _agree(_pictures(chain([first], packets), stream, truth), truth, places, expected, end)
     except UNREADABLE:
         return None
-    # What a decoder makes up in the place of damage differs from one time to the next, and so may what follows.
-    return Found(Start(frame, how, target, drop, check), agrees and not trial.met_damage)
+    return Start(frame, how, target, drop, check)
 
 
-class _Trial(Iterator[int]):
-    """The checksums of the pictures that come out, as a reader has them come out.
-
-    Attributes:
-        met_damage: The decoder noticed some.
-    """
-
-    def __init__(self, packets: Iterable[Packet | None], stream: VideoStream, truth: Truth) -> None:
-        self.met_damage = False
-        self._sums = self._decode(packets, stream, truth)
-
-    def __next__(self) -> int:
-        return next(self._sums)
-
-    def _decode(self, packets: Iterable[Packet | None], stream: VideoStream, truth: Truth) -> Iterator[int]:
-        for packet in packets:
-            if packet is not None and is_left_out(packet, truth.left_out):
-                continue
-            try:
-                pictures = pictures_of(stream.codec_context, packet)
-            except UNREADABLE:
-                pictures, self.met_damage = [], True
-            for picture in pictures:
-                self.met_damage = self.met_damage or picture.is_corrupt
-                yield checksum(picture)
+def _pictures(packets: Iterable[Packet | None], stream: VideoStream, truth: Truth) -> Iterator[int]:
+    """Yield the checksums of the pictures that come out, as a reader has them come out."""
+    for packet in packets:
+        if packet is None or not is_left_out(packet, truth.left_out):
+            yield from map(checksum, decode(stream, packet))
 
 
 def is_left_out(packet: Packet, left_out: Collection[int]) -> bool:
@@ -412,10 +369,10 @@ def key_of(packet: Packet) -> int:
 
 def _agree(
     pictures: Iterator[int], truth: Truth, places: dict[int, list[int]], expected: int, end: int
-) -> tuple[int, int, bool]:
+) -> tuple[int, int]:
     """Return the frame index at which `pictures` fall in with the truth for good, and how many came before.
 
-    For good: up to frame `end`, or up to the first damaged frame before that; which of these is the last value.
+    For good: up to frame `end`, or up to the first damaged frame before that.
 
     Raises:
         LookupError: They do not.
@@ -429,16 +386,14 @@ def _agree(
                 sound = ends[following] if following < len(ends) else len(sums)
                 compared = min(len(seen) - drop, sound - frame)
                 if compared >= RUN and list(sums[frame : frame + compared]) == seen[drop : drop + compared]:
-                    given = [*seen[drop:], *islice(pictures, max(0, end - frame - len(seen) + drop))]
-                    if not _agrees(given, truth, frame, min(end, sound)):
+                    last = min(end, sound)
+                    given = [*seen[drop:], *islice(pictures, max(0, last - frame - len(seen) + drop))]
+                    if not _agrees(given, truth, frame, last):
                         raise LookupError("the pictures part again")
-                    return frame, drop, _agrees(given, truth, frame, end)
+                    return frame, drop
     raise LookupError("no run of pictures agrees")
 
 
 def _agrees(given: Sequence[int], truth: Truth, frame: int, end: int) -> bool:
-    """Tell whether pictures from a frame on are the true ones up to another, but for damaged ones."""
-    if len(given) < end - frame:
-        return False
-    pairs = zip(given, truth.sums[frame:end], truth.why[frame:end], strict=False)
-    return all(one == other or why for one, other, why in pairs)
+    """Tell whether pictures from a frame on are the true ones up to another."""
+    return list(given[: end - frame]) == truth.sums[frame:end]
