@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from lit_video.container import open_video
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.reader import OpenVideos
+from lit_video.decoders.torchcodec import TorchCodecDecoder
 from lit_video.errors import LitVideoError
 from lit_video.index import VideoIndex
 from lit_video.picture import checksum
 from lit_video.planner import GopRead
-from lit_video.stamps import write_stamped
+from lit_video.stamps import read_stamp, write_stamped
 from lit_video.verify import verify
-from tests.zoo import PLAIN, TRAPS, WITH_B_FRAMES, ZOO
+from tests.zoo import PLAIN, TRAPS, WITH_B_FRAMES, ZOO, spatial_layers
 
 PROMISED = {
     "mp4", "mov", "m4v", "mkv", "webm", "avi", "ts", "m2ts", "mpg", "flv", "ogg", "wmv", "3gp", "gif", "mjpeg", "h264",
@@ -75,6 +76,27 @@ def test_pixels_are_those_of_a_sequential_decode_by_anyone(name, tmp_path):
         ((found, picture),) = videos.read(GopRead(0, start, (frame,), ((0,),)))
         assert (found, checksum(picture)) == (frame, expected[frame])
     videos.close()
+
+
+@pytest.mark.parametrize("ending", ["webm", "mkv", "mp4"])
+def test_of_spatial_layers_the_largest_is_the_picture(ending, tmp_path):
+    spatial_layers(tmp_path / f"a.{ending}")
+    index = scan(tmp_path / f"a.{ending}")
+    assert (index.num_frames, int(index.columns.height[0]), int(index.columns.width[0])) == (12, 192, 256)
+    assert verify(index, 0).ok
+    for decoder in (PyAVDecoder(index, (192, 256)), TorchCodecDecoder(index, (192, 256))):
+        for frame in (5, 0, 11, 6):
+            out = torch.zeros(3, 192, 256, dtype=torch.uint8)
+            decoder.decode(GopRead(0, int(index.start_of(np.array([frame]))[0]), (frame,), ((0,),)), [out])
+            assert read_stamp(out) == (2, frame)
+        decoder.close()
+
+
+@pytest.mark.parametrize("name", ["libx264 with B-frames.avi", "mpeg4 with B-frames.avi", "two files joined.ts"])
+def test_time_never_runs_backwards(name, tmp_path):
+    ZOO[name](tmp_path / name)
+    index = scan(tmp_path / name)
+    assert (np.diff(index.pts_seconds(np.arange(index.num_frames))) >= 0).all()
 
 
 def test_the_zoo_has_every_container_and_codec_that_the_docs_promise():

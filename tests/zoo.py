@@ -485,6 +485,30 @@ TRAPS: dict[str, Maker] = {
 ZOO = PLAIN | TRAPS
 
 
+def spatial_layers(path: Path, num_frames: int = 12) -> None:
+    """VP9 with three pictures of growing size in each packet, as video calls send it: a superframe, all shown.
+
+    Not in the zoo: FFmpeg shows all of them, where there is one picture in three sizes.
+    """
+    layers = []
+    for video_id, size in enumerate(((48, 64), (96, 128), (192, 256))):
+        part = path.with_name(f"layer{video_id}.webm")
+        write_stamped(part, num_frames, video_id, "libvpx-vp9", gop=1, size=size)
+        with av.open(str(part)) as container:
+            layers.append([bytes(packet) for packet in container.demux(video=0) if packet.size])
+        part.unlink()
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libvpx-vp9", rate=30)
+        stream.height, stream.width, stream.pix_fmt = 192, 256, "yuv420p"
+        for number, parts in enumerate(zip(*layers, strict=True)):
+            marker = bytes([0b11000000 | 3 << 3 | len(parts) - 1])  # sizes of four bytes
+            sizes = b"".join(len(part).to_bytes(4, "little") for part in parts)
+            packet = av.Packet(b"".join(parts) + marker + sizes + marker)
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, number, number, Fraction(1, 30)
+            packet.is_keyframe = True
+            container.mux(packet)
+
+
 def write_all(folder: Path) -> None:
     """Write every video of the zoo into a folder."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -84,9 +84,20 @@ class TorchCodecDecoder:
                 f"{self._index.path(read.video_id)}: torchcodec finds frames by their times, and those of this file"
                 " do not tell its frames apart.\nUse decoder=pyav for these videos, or decoder.device=cpu"
             )
-        if self.device.type == "cpu" and self._is_odd(read.video_id):
-            self._by_pyav.decode(read, out)
+        if self.device.type != "cpu":
+            self._decode(read, out)
+            torch.cuda.current_stream(self.device).synchronize()
             return
+        by_pyav = self._is_odd(read.video_id)
+        if not by_pyav:
+            try:
+                self._decode(read, out)
+            except DecodeError:  # what it cannot find may be there all the same
+                by_pyav = True
+        if by_pyav:
+            self._by_pyav.decode(read, out)
+
+    def _decode(self, read: GopRead, out: Sequence[Tensor]) -> None:
         expected = self._index.pts_seconds(int(self._index.offset[read.video_id]) + np.array(read.frame_indices))
         presentation, wrong = self._index.presentation(read.video_id), []
         for frame_index, seconds, target in zip(read.frame_indices, expected.tolist(), out, strict=True):
@@ -99,8 +110,6 @@ class TorchCodecDecoder:
                 target.copy_(image)
             else:  # torch would divide a copy of this size between threads that wait for each other
                 np.copyto(target.numpy(), image.numpy())
-        if self.device.type == "cuda":
-            torch.cuda.current_stream(self.device).synchronize()
         if wrong:
             raise self._error(read, wrong, "torchcodec gave frames of other times")
 

@@ -1,7 +1,7 @@
 """Where a file is damaged, as far as its packets show: what is broken, what is missing, and all that refers to it.
 
 A decoder notices some damage and conceals it, and of some it notices nothing: arithmetic decoding of zeros gives a
-picture, and so does a reference that is not the one meant. What is found here costs no decoding. decisions/0015.
+picture, and so does a reference that is not the one meant. What is found here costs no decoding. Decision 14.
 """
 
 from __future__ import annotations
