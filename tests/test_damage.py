@@ -315,6 +315,25 @@ def loader_of(index, **options):
     )
 
 
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "mpeg2video", "mpeg4"])
+def test_headers_of_any_bytes_are_read_or_refused_at_once(codec):
+    """Damaged headers say anything: numbers of any size, sets that refer to none."""
+    draw = random.Random(1)
+    for _ in range(60):
+        extradata = draw.choice([None, b"\1" + draw.randbytes(60), b"\0\0\1" + draw.randbytes(60)])
+        packets = Packets(codec, extradata, "matroska")
+        for number in range(4):
+            kind = draw.choice(
+                [b"\x67", b"\x68", b"\x65", b"\x41", b"\x42\1", b"\x44\1", b"\x26\1", b"\2\1", b"\x0a\x0b"]
+            )
+            data = b"\0\0\1" + kind + draw.randbytes(draw.randrange(1, 80))
+            packet = av.Packet(draw.choice([data, data + data, bytes(draw.randrange(1, 40))]))
+            packet.pts = packet.dts = number
+            packets.add(packet, number == 0)
+        packets.note_gaps()
+        assert len(packets.why) == 4
+
+
 class TestRuns:
     def test_one_run_for_a_damaged_picture_and_all_that_refer_to_it(self):
         assert runs_of({3: REFERS, 4: ZEROS, 5: REFERS, 8: FLAGGED}) == [Run(3, 5, ZEROS), Run(8, 8, FLAGGED)]

@@ -93,7 +93,10 @@ class Packets:
         """
         data, broken = memoryview(packet), self._broken(packet)
         time = packet.dts if packet.pts is None else packet.pts
-        why = self._references.look(data, is_start, broken)
+        try:
+            why = self._references.look(data, is_start, broken)
+        except LookupError:  # a header that ends before it says all
+            why = broken or CUT_SHORT
         if is_start:
             self._first_shown = time
         elif self._first_shown is not None and time is not None and time < self._first_shown:

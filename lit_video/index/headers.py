@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 H264_HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 AV1_SEQUENCE_HEADER, AV1_FRAME_HEADER, AV1_FRAME = 1, 3, 6
+MOST_BITS = 16  # of a counter, by both specifications; a damaged header may say anything
+MOST_REFERENCES = 16
 HEVC_IDR, HEVC_RANDOM_ACCESS = (19, 20), range(16, 24)
 
 
@@ -74,7 +76,7 @@ def h264_sequence(unit: bytes | memoryview) -> H264Sequence:
         bits.take(1)
         if bits.take(1):
             _skip_h264_scaling(bits, 12 if chroma == 3 else 8)
-    frame_num_bits = bits.golomb() + 4
+    frame_num_bits = min(bits.golomb() + 4, MOST_BITS)
     order = bits.golomb()
     if order == 0:
         bits.golomb()
@@ -128,7 +130,7 @@ def hevc_sequence(unit: bytes | memoryview) -> HevcSequence:
             bits.golomb()
     bits.golomb()
     bits.golomb()
-    order_bits = bits.golomb() + 4
+    order_bits = min(bits.golomb() + 4, MOST_BITS)
     for _ in range(layers + 1 if bits.take(1) else 1):
         for _ in range(3):
             bits.golomb()
@@ -179,7 +181,7 @@ def _hevc_set(
 ) -> tuple[tuple[int, bool], ...]:
     """Read a short-term reference picture set (section 7.3.7)."""
     if number and bits.take(1):
-        base = sets[number - 1 - (bits.golomb() if in_slice else 0)]
+        base = sets[max(0, number - 1 - (bits.golomb() if in_slice else 0))]
         sign = bits.take(1)
         shift = (1 - 2 * sign) * (bits.golomb() + 1)
         found = []
@@ -188,7 +190,7 @@ def _hevc_set(
             if used or bits.take(1):
                 found.append((difference + shift, used))
         negative = sorted((pair for pair in found if pair[0] < 0), reverse=True)
-        return (*negative, *sorted(pair for pair in found if pair[0] > 0))
+        return (*negative, *sorted(pair for pair in found if pair[0] > 0))[:MOST_REFERENCES]
     before, after = min(16, bits.golomb()), min(16, bits.golomb())
     pairs: list[tuple[int, bool]] = []
     for sign, count in ((-1, before), (1, after)):
