@@ -275,7 +275,8 @@ class TestRealFiles:
         def refuse(*_, **__):
             raise OSError(errno.EMFILE, "Too many open files")
 
-        index = VideoIndex.scan(damaged_folder, tmp_path / "index", progress=False)
+        healthy = damaged_folder / "1.mp4"  # of damage that the index knows, `raise` tells before anything is opened
+        index = VideoIndex.scan(healthy, tmp_path / "index", progress=False)
         monkeypatch.setattr(reader, "open_video", refuse)
         with pytest.raises(MachineError, match=r"mp4: too many open files.\nLower data.decoder.max_open"):
             list(loader_of(index, decoder=PyAVDecoder, on_error=policy))
@@ -304,9 +305,10 @@ class TestRealFiles:
         assert done.returncode == 0, done.stderr
         report = report_of(tmp_path / "run")
         assert report["images"] == 80
-        assert report["skipped_frames"] == len(report["ledger"]) == 10
-        row = min(report["ledger"], key=lambda row: row["frame_index"])
-        assert (row["rank"], row["frame_index"], row["epoch"]) == (0, 20, 0)
+        (row,) = report["ledger"]
+        assert (row["rank"], row["first"], row["last"], row["epoch"]) == (0, 20, 29, 0)
+        assert report["skipped_frames"] == row["frames"] == row["positions"] == row["replaced"] == 10
+        assert report["index"]["damaged_frames"] == 10
         assert row["path"].endswith("0.mp4")
         assert len(row["replaced_by"]) == 2
         assert "not delivered" in done.stdout

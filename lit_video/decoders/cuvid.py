@@ -299,8 +299,11 @@ class GpuCodec:
         self.is_spoilt = False
 
     def spoil(self) -> None:
-        """Note that the decoder met damage: the file is opened anew, and has another then."""
-        self.is_spoilt = True
+        """Note that the decoder met damage: the file is opened anew, and has another then.
+
+        One that never gave a picture stays: what it says next tells whether the GPU refuses the stream.
+        """
+        self.is_spoilt = self._worked
 
     def decode(self, packet: Packet | None) -> list[VideoFrame]:
         """Return the pictures that come out when `packet` goes in; the empty packet at the end drains, as None does."""
