@@ -46,7 +46,7 @@ class TestReport:
     def test_has_the_keys_of_the_contract(self, run):
         report = run[1]
         assert set(report) == KEYS
-        assert set(report["index"]) == {"videos", "frames", "seconds", "cached", "hdr"}
+        assert set(report["index"]) == {"videos", "frames", "seconds", "cached", "hdr", "damaged_frames"}
         assert set(report["machine"]) == MACHINE
 
     def test_says_how_many_videos_are_hdr_where_some_are(self, run):
