@@ -176,7 +176,7 @@ class _Place:
         if self._failed:
             return self._failed < 2 * self.STEPS + 1
         duration = duration_of(container, stream)
-        if duration is None or self._time is None or self._first is None:
+        if duration is None or self._time is None or self._first is None or not self._largest:
             return False
         covered = self._time - max(0, self._first) + self.REORDERED * self._largest
         return covered < (1 - self.SHORT) * duration and self._byte < (1 - self.SHORT) * (container.size or 0)
