@@ -24,6 +24,7 @@ RGB_MATRIX = 0
 TAGS: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 # What PyAV raises of a damaged file. FFmpegError alone is not enough: some of it PyAV finds out itself.
+SHORT = 0.02  # so large a part of a file is missing before it falls short of its header: they lie by less
 AV_TIME_BASE = 1_000_000  # units of a container's duration in a second
 UNREADABLE = (av.error.FFmpegError, OSError, ValueError, LookupError)
 
@@ -143,7 +144,6 @@ class _Place:
     """How far a file was read, and the next way to try behind a place where its demuxer gave up."""
 
     STEPS = 12  # in each way, each twice as far as the one before: a second and more, 64 KiB and more
-    SHORT = 0.02  # what headers are off by
     REORDERED = 18  # pictures between decoding and showing, and one or two for what the last ones last
 
     def __init__(self) -> None:
@@ -179,7 +179,7 @@ class _Place:
         if duration is None or self._time is None or self._first is None or not self._largest:
             return False
         covered = self._time - max(0, self._first) + self.REORDERED * self._largest
-        return covered < (1 - self.SHORT) * duration and self._byte < (1 - self.SHORT) * (container.size or 0)
+        return covered < (1 - SHORT) * duration and self._byte < (1 - SHORT) * (container.size or 0)
 
     def go_on(self, container: InputContainer, stream: VideoStream) -> bool:
         """Bring the container behind the place where it ended; tell whether there is a way left to try."""

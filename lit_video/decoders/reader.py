@@ -13,7 +13,7 @@ import os
 import zlib
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Container, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 
@@ -26,7 +26,7 @@ from lit_video.decoders.codecs import OpenCodec, SharedCodecs, depends_on_first_
 from lit_video.errors import DecodeError, MachineError
 from lit_video.index import VideoIndex
 from lit_video.index.bitstream import is_shown
-from lit_video.index.damage import FLAGGED
+from lit_video.index.damage import FLAGGED, Run
 from lit_video.index.truth import Start, is_left_out
 from lit_video.planner import GopRead
 
@@ -128,16 +128,22 @@ class OpenVideos:
 
 def reasons(index: VideoIndex, read: GopRead, trust_flags: bool = True) -> dict[int, str]:
     """Return why frames of a read are damaged, as the index knows, by frame index; those that are not are left out."""
-    runs = [run for run in index.damage(read.video_id) if trust_flags or run.why != FLAGGED]
+    runs = _refused(index, read.video_id, trust_flags)
     return {frame: run.why for run in runs for frame in _between(read.frame_indices, run.first, run.last)}
+
+
+def _refused(index: VideoIndex, video_id: int, trust_flags: bool) -> list[Run]:
+    return [run for run in index.damage(video_id) if trust_flags or run.why != FLAGGED]
 
 
 def _between(frames: tuple[int, ...], first: int, last: int) -> tuple[int, ...]:
     return frames[bisect_left(frames, first) : bisect_right(frames, last)]
 
 
-def without(read: GopRead, frames: Container[int]) -> GopRead:
+def without(read: GopRead, frames: Collection[int]) -> GopRead:
     """Return a read of fewer frames."""
+    if not frames:
+        return read
     kept = [place for place, frame in enumerate(read.frame_indices) if frame not in frames]
     wanted, positions = (tuple(values[place] for place in kept) for values in (read.frame_indices, read.positions))
     return replace(read, frame_indices=wanted, positions=positions)
@@ -173,7 +179,7 @@ class OpenVideo:
         # MPEG-4 gave wrong or missing pictures when they were skipped.
         self._skips = skip_unwanted and self._exact and self._codec_name == "h264"
         # Damaged packets are not decoded: no undamaged picture refers to them.
-        runs = [run for run in index.damage(video_id) if trust_flags or run.why != FLAGGED]
+        runs = _refused(index, video_id, trust_flags)
         self._damaged = {int(pts) for run in runs for pts in self._pts[run.first : run.last + 1]} if self._exact else ()
         self._left_out = index.left_out(video_id)
         self._opened = 0

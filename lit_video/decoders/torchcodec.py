@@ -85,8 +85,10 @@ class TorchCodecDecoder:
                 " do not tell its frames apart.\nUse decoder=pyav for these videos, or decoder.device=cpu"
             )
         if self.device.type != "cpu":
-            self._decode(read, out)
-            torch.cuda.current_stream(self.device).synchronize()
+            try:
+                self._decode(read, out)
+            finally:  # of a read in which some frames are refused the others are delivered
+                torch.cuda.current_stream(self.device).synchronize()
             return
         by_pyav = self._is_odd(read.video_id)
         if not by_pyav:

@@ -148,8 +148,6 @@ class H264References:
         number, last = bits.take(sequence.frame_num_bits), self._last
         if is_reference:
             self._last = number
-        elif number == (last + 1) % (1 << sequence.frame_num_bits):
-            return False
         if unit[0] & 31 == 5 or last < 0 or sequence.gaps_allowed:
             return False
         return number not in (last, (last + 1) % (1 << sequence.frame_num_bits))
@@ -195,10 +193,10 @@ class HevcReferences:
     def _place(self, header: HevcSlice, layer: int, broken: str) -> str:
         sequence_bits = next(iter(self._sequences.values())).order_bits
         size = 1 << sequence_bits
-        restarts = header.kind in (19, 20, 16, 17, 18) or not self._began
+        restarts = 16 <= header.kind <= 20 or not self._began
         high = 0 if restarts else self._high(header.order_low, size)
         order = high + header.order_low
-        if header.kind in (16, 17, 18, 19, 20) or not self._began:
+        if restarts:
             self._held.clear()
         self._began = True
         references = {order + difference: used for difference, used in header.short_term}

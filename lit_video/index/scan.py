@@ -25,6 +25,7 @@ from av.video.stream import VideoStream
 from jaxtyping import Int64
 
 from lit_video.container import (
+    SHORT,
     UNREADABLE,
     Seek,
     choose_stream,
@@ -57,9 +58,7 @@ IN_ORDER = frozenset({"av1", "vp8", "vp9", "mjpeg", "prores", "png", "dnxhd"})
 SEEKABLE_BY_TIME = frozenset({"mov", "mp4", "matroska", "webm"})
 
 
-# A file falls short of its header if so large a part is missing; the header's number of frames is believed if it is
-# about what the duration says.
-SHORT, ROUGHLY = 0.02, 0.2
+ROUGHLY = 0.2  # a header's number of frames is believed if it is about what the duration says
 
 # H.264 keeps 16 pictures to refer to. What is so many pictures and starts away is not among them.
 FAR_PICTURES, FAR_STARTS = 48, 4

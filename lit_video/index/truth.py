@@ -37,8 +37,6 @@ MAX_DROPPED = 32
 MAX_TRIED = 256
 # Pictures in a row that must agree before a place is believed to be found.
 RUN = 3
-
-
 # Recovery points of a file that are tried: the first, the last, and between them.
 RECOVERY_POINTS_TRIED = 5
 
@@ -272,16 +270,28 @@ def _holds(path: Path, stream_index: int, point: int, before: int, after: int | 
         return reached and all(sums[0][pts] == sums[1].get(pts) for pts in behind)
 
 
+class Landmarks(NamedTuple):
+    """Where in the truth decoding may fall in, and how far it is sound from there: found once for all trials.
+
+    Attributes:
+        places: Frames by checksum, undamaged ones.
+        ends: Frames before which what is sound ends, ascending.
+    """
+
+    places: dict[int, list[int]]
+    ends: list[int]
+
+
 def find_starts(path: Path, stream_index: int, truth: Truth) -> list[Start]:
     """Return the keyframes from which decoding was seen to give the true pictures, ascending, frame 0 always first."""
-    places = defaultdict(list)
+    landmarks = Landmarks(defaultdict(list), truth.ends())
     for frame, value in enumerate(truth.sums):
         if not truth.why[frame]:
-            places[value].append(frame)
+            landmarks.places[value].append(frame)
     starts: list[Start] = []
     end = len(truth.sums)
     for keyframe in reversed(_some(truth.keyframes[1:])):  # backwards, for each must agree up to the one after it
-        start = _try_keyframe(path, stream_index, truth, places, keyframe, end)
+        start = _try_keyframe(path, stream_index, truth, landmarks, keyframe, end)
         if start is not None and 0 < start.frame < end:
             starts.append(start)
             end = start.frame
@@ -310,7 +320,7 @@ def _try_keyframe(
     path: Path,
     stream_index: int,
     truth: Truth,
-    places: dict[int, list[int]],
+    landmarks: Landmarks,
     keyframe: Keyframe,
     end: int,
 ) -> Start | None:
@@ -319,7 +329,7 @@ def _try_keyframe(
         if target is None or (how is Seek.BYTE and target < 0):
             continue
         with open_video(path) as container:
-            found = _try_seek(container, stream_index, how, target, truth, places, keyframe.expected, end)
+            found = _try_seek(container, stream_index, how, target, truth, landmarks, keyframe.expected, end)
         if found is not None:
             return found
     return None
@@ -331,7 +341,7 @@ def _try_seek(
     how: Seek,
     target: int,
     truth: Truth,
-    places: dict[int, list[int]],
+    landmarks: Landmarks,
     expected: int,
     end: int,
 ) -> Start | None:
@@ -343,7 +353,7 @@ def _try_seek(
         if first is None or not first.size:
             return None
         check = zlib.crc32(bytes(first))
-        frame, drop = _agree(_pictures(chain([first], packets), stream, truth), truth, places, expected, end)
+        frame, drop = _agree(_pictures(chain([first], packets), stream, truth), truth, landmarks, expected, end)
     except UNREADABLE:
         return None
     return Start(frame, how, target, drop, check)
@@ -367,9 +377,7 @@ def key_of(packet: Packet) -> int:
     return zlib.crc32(bytes(packet), zlib.crc32(str(time).encode()))
 
 
-def _agree(
-    pictures: Iterator[int], truth: Truth, places: dict[int, list[int]], expected: int, end: int
-) -> tuple[int, int]:
+def _agree(pictures: Iterator[int], truth: Truth, landmarks: Landmarks, expected: int, end: int) -> tuple[int, int]:
     """Return the frame index at which `pictures` fall in with the truth for good, and how many came before.
 
     For good: up to frame `end`, or up to the first damaged frame before that.
@@ -377,11 +385,11 @@ def _agree(
     Raises:
         LookupError: They do not.
     """
-    sums, ends, seen = truth.sums, truth.ends(), list[int]()
+    sums, ends, seen = truth.sums, landmarks.ends, list[int]()
     for value in islice(pictures, MAX_DROPPED):
         seen.append(value)
         for drop in range(len(seen) - RUN + 1):
-            for frame in sorted(places.get(seen[drop], ()), key=lambda place: abs(place - expected)):
+            for frame in sorted(landmarks.places.get(seen[drop], ()), key=lambda place: abs(place - expected)):
                 following = bisect_right(ends, frame)
                 sound = ends[following] if following < len(ends) else len(sums)
                 compared = min(len(seen) - drop, sound - frame)
