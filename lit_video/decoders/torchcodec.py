@@ -85,10 +85,7 @@ class TorchCodecDecoder:
                 " do not tell its frames apart.\nUse decoder=pyav for these videos, or decoder.device=cpu"
             )
         if self.device.type != "cpu":
-            try:
-                self._decode(read, out)
-            finally:  # of a read in which some frames are refused the others are delivered
-                torch.cuda.current_stream(self.device).synchronize()
+            self._decode(read, out)
             return
         by_pyav = self._is_odd(read.video_id)
         if not by_pyav:
@@ -112,6 +109,8 @@ class TorchCodecDecoder:
                 target.copy_(image)
             else:  # torch would divide a copy of this size between threads that wait for each other
                 np.copyto(target.numpy(), image.numpy())
+        if self.device.type == "cuda":  # where some frames are refused the others are delivered
+            torch.cuda.current_stream(self.device).synchronize()
         if wrong:
             raise self._error(read, wrong, "torchcodec gave frames of other times")
 
