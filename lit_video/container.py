@@ -222,6 +222,19 @@ def decode(stream: VideoStream, packet: Packet | None) -> list[VideoFrame]:
         return []
 
 
+class Number:
+    """A packet's number, for `Packet.opaque`: PyAV tells what is handed through by identity, and equal ints are one.
+
+    Args:
+        value: The number.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
 def pictures_of(context: VideoCodecContext, packet: Packet | None) -> list[VideoFrame]:
     """Return the pictures to show that come out when `packet` goes in.
 

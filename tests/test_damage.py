@@ -116,7 +116,9 @@ def test_most_of_what_can_be_had_is(tmp_path):
     assert had >= 0.8 * possible
 
 
-@pytest.mark.parametrize("encoder", ["H.264, CAVLC", "H.264, CABAC", "MPEG-2", "MPEG-4, B-frames"])
+@pytest.mark.parametrize(
+    "encoder", ["H.264, CAVLC", "H.264, CABAC", "HEVC", "HEVC, B-frames", "MPEG-2", "MPEG-4, B-frames"]
+)
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 def test_a_lossy_transport_stream_copied_into_another_container(encoder, ending, tmp_path):
     source = whole(tmp_path / "whole.ts", encoder)

@@ -14,6 +14,8 @@ from lit_video.index.headers import h264_sequence
 H264_IDR, H264_SEI, H264_SPS, H264_SEI_RECOVERY_POINT = 5, 6, 7, 6
 PARAMETER_SETS = {"h264": frozenset({7, 8}), "hevc": frozenset({32, 33, 34})}
 # Pictures with a broken link before them, end of sequence, end of bitstream: what follows may not be shown.
+HEVC_SEI, HEVC_DELIMITER = (39, 40), 35
+OTHER_END, FEWEST_BYTES = (7, 2), 32  # of a slice: bytes before its end that are changed, where it is long enough
 HEVC_BREAKS = frozenset({16, 17, 18, 36, 37})
 
 
@@ -158,6 +160,50 @@ def picture_units(codec: str, packet: bytes, extradata: bytes | None) -> Iterato
     for unit in _length_prefixed(packet, width) if width else ():
         if len(unit) and (unit[0] & 31 <= 5 if codec == "h264" else unit[0] >> 1 & 63 < 32):
             yield bytes(unit)
+
+
+def rewritten(codec: str, packet: bytes, extradata: bytes | None, behind: bytes) -> bytes:
+    """Return a packet in which all is changed that must not matter to a picture.
+
+    Of HEVC, messages beside the pictures are left out, and slices have bytes behind their end. Of H.264 nothing is:
+    decoding may begin at such a message, and the end of what codes of varying length say is found from behind.
+    """
+    if codec != "hevc":
+        return packet
+    width = _length_width(codec, extradata)
+    parts = []
+    for unit in map(bytes, nal_units(codec, packet, extradata)):
+        kind = unit[0] >> 1 & 63 if unit else HEVC_SEI[0]
+        if kind not in HEVC_SEI:
+            unit = unit.rstrip(b"\0") + behind if kind < 32 else unit
+            parts.append((len(unit).to_bytes(width, "big") if width else b"\0\0\1") + unit)
+    return b"".join(parts)
+
+
+def with_other_ends(codec: str, packet: bytes, extradata: bytes | None, salt: int) -> Iterator[bytes]:
+    """Yield a packet once for each slice in it, with other bytes shortly before that slice's end.
+
+    Args:
+        codec: FFmpeg's name of the codec.
+        packet: One packet.
+        extradata: The stream's global header, if any.
+        salt: Another one gives other bytes.
+    """
+    width = _length_width(codec, extradata)
+    units = [bytes(unit).rstrip(b"\0") for unit in nal_units(codec, packet, extradata)]
+    for place, unit in enumerate(units):
+        has_picture = bool(unit) and (1 <= unit[0] & 31 <= 5 if codec == "h264" else unit[0] >> 1 & 63 < 32)
+        if has_picture and len(unit) >= FEWEST_BYTES:
+            begin, end = len(unit) - OTHER_END[0], len(unit) - OTHER_END[1]
+            other = bytes(4 + (byte + 37 * salt + 11 * number) % 250 for number, byte in enumerate(unit[begin:end]))
+            changed = [*units[:place], unit[:begin] + other + unit[end:], *units[place + 1 :]]
+            yield b"".join((len(one).to_bytes(width, "big") if width else b"\0\0\1") + one for one in changed)
+
+
+def has_delimiter(codec: str, packet: memoryview, extradata: bytes | None) -> bool:
+    """Tell whether a packet of HEVC begins with a delimiter, which transport streams must have and MP4 need not."""
+    first = next((unit for unit in nal_units(codec, packet, extradata) if len(unit)), b"") if codec == "hevc" else b""
+    return bool(len(first)) and first[0] >> 1 & 63 == HEVC_DELIMITER
 
 
 def is_cut_short(codec: str, packet: memoryview, extradata: bytes | None) -> bool:

@@ -13,12 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from av.packet import Packet
 
-from lit_video.index.bitstream import is_cut_short, picture_units
+from lit_video.index.bitstream import has_delimiter, is_cut_short, picture_units
 from lit_video.index.references import MISSING, REFERS, Chain, references_of
 
 ZEROS = "part of it was overwritten with zeros"
 INCOMPLETE = "the container says that part of it was lost"
 CUT_SHORT = "its packet is cut short"
+DOUBTFUL = "it decodes in two ways: something of it is missing"
 FLAGGED = "the decoder says that it is damaged"
 
 PARSED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})  # cut into pictures by FFmpeg's parsers
@@ -61,6 +62,7 @@ class Packets:
         extradata: The stream's global header.
         formats: Names of the container's format.
         common: Kinds of damage that are this file's way, and none.
+        doubtful: Numbers of packets that decode in two ways.
 
     Attributes:
         why: Why each packet's picture is damaged; empty where it is not.
@@ -70,7 +72,15 @@ class Packets:
         times: Presentation times, or where a container has none the times of decoding.
     """
 
-    def __init__(self, codec: str, extradata: bytes | None, formats: str, common: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        codec: str,
+        extradata: bytes | None,
+        formats: str,
+        common: frozenset[str] = frozenset(),
+        doubtful: frozenset[int] = frozenset(),
+    ) -> None:
+        self._doubtful, self._is_delimited = doubtful, False
         self.codec, self.common, self._extradata = codec, common, extradata
         self._is_transport_stream = "mpegts" in formats.split(",")
         self._is_program_stream = "mpeg" in formats.split(",")
@@ -92,6 +102,8 @@ class Packets:
             is_start: Its own bits say that decoding can begin there.
         """
         data, broken = memoryview(packet), self._broken(packet)
+        if not self.why:
+            self._is_delimited = has_delimiter(self.codec, data, self._extradata)
         time = packet.dts if packet.pts is None else packet.pts
         try:
             why = self._references.look(data, is_start, broken)
@@ -113,6 +125,11 @@ class Packets:
         most = COMMON * len(self.why)
         found = {why for why in set(self.broken) - {""} if self.broken.count(why) > most}
         return frozenset(found | ({MISSING} if self._references.missing > most else set()))
+
+    @property
+    def may_hide_losses(self) -> bool:
+        """Whether the file may be what is left of a transport stream, without the marks that one has."""
+        return self.codec in NUMBERED and not self._is_transport_stream and (self._is_delimited or any(self.why))
 
     def note_gaps(self) -> None:
         """Take it for damage where pictures come regularly and some are left out, in codecs that do not number them."""
@@ -167,8 +184,10 @@ class Packets:
             why = INCOMPLETE
         elif is_cut_short(self.codec, data, self._extradata):
             why = CUT_SHORT
+        elif self._has_zeros(data):
+            why = ZEROS
         else:
-            why = ZEROS if self._has_zeros(data) else ""
+            why = DOUBTFUL if len(self.why) in self._doubtful else ""
         return "" if why in self.common else why
 
     def _has_zeros(self, data: memoryview) -> bool:

@@ -46,7 +46,7 @@ from lit_video.index.bitstream import (
 )
 from lit_video.index.crop import crop_of
 from lit_video.index.damage import Packets, Run, runs_of
-from lit_video.index.truth import Start, damage_between, decode_sequentially, find_starts, starts_hold
+from lit_video.index.truth import Start, damage_between, decode_sequentially, find_starts, second_look, starts_hold
 from lit_video.picture import NO_CROP, NO_TRANSFER, Colours, colours_of, orientation_of
 
 # Codecs whose decoders give one picture, with the packet's pts, for each packet that is_shown() lets pass. In those of
@@ -142,13 +142,14 @@ def scan_file(path: Path) -> Entry:
 def _scan(
     path: Path, container: InputContainer, stream: VideoStream, said: Colours, crop: tuple[int, int, int, int]
 ) -> Entry:
-    packets = _read(container, stream, frozenset())
+    packets = _read(container, stream)
     picture = packets.first_picture
     if picture is None:
         raise NotAVideo("no picture could be decoded" if packets.pts else "its video stream has no packets")
-    if common := packets.seen.way_of_the_file():
+    common, doubtful = second_look(path, stream.index, packets.seen)
+    if common or doubtful:
         with open_video(path) as again:
-            packets = _read(again, only_stream(again, stream.index), common)
+            packets = _read(again, only_stream(again, stream.index), common, doubtful)
     packets.seen.note_gaps()
     seekable = not SEEKABLE_BY_TIME.isdisjoint(container.format.name.split(","))
     left_out: list[int] = []
@@ -185,8 +186,14 @@ def _scan(
     )
 
 
-def _read(container: InputContainer, stream: VideoStream, common: frozenset[str]) -> _Packets:
-    packets = _Packets(container, stream, common)
+def _read(
+    container: InputContainer,
+    stream: VideoStream,
+    common: frozenset[str] = frozenset(),
+    doubtful: frozenset[int] = frozenset(),
+) -> _Packets:
+    extradata, formats = stream.codec_context.extradata, container.format.name
+    packets = _Packets(stream, Packets(stream.codec_context.codec.canonical_name, extradata, formats, common, doubtful))
     for packet in demux(container, stream):
         packets.add(packet)
     return packets
@@ -227,10 +234,9 @@ def _fraction(ratio: Any) -> Fraction:
 class _Packets:
     """What one pass over a stream's packets tells, and whether that is all there is to know."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, common: frozenset[str]) -> None:
-        self.stream = stream
-        self.codec: str = stream.codec_context.codec.canonical_name
-        self.seen = Packets(self.codec, stream.codec_context.extradata, container.format.name, common)
+    def __init__(self, stream: VideoStream, seen: Packets) -> None:
+        self.stream, self.seen = stream, seen
+        self.codec = seen.codec
         self.num_discarded = 0
         self.shown: list[int] = []  # places among all packets of those that have a picture to show
         self._recovery_points: list[int] = []  # times of starts whose own bits are all that speaks for them

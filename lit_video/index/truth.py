@@ -25,9 +25,10 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from lit_video.container import UNREADABLE, Seek, decode, demux, only_stream, open_video, pictures_of, seek
+from lit_video.container import UNREADABLE, Number, Seek, decode, demux, only_stream, open_video, pictures_of, seek
 from lit_video.index.bitstream import is_clean_start
 from lit_video.index.damage import FLAGGED, Packets, Run, runs_of
+from lit_video.index.doubt import doubtful_packets, ended_early
 from lit_video.index.references import EXACT, REFERS
 from lit_video.picture import checksum
 
@@ -96,20 +97,34 @@ class Truth:
         return sorted(self.breaks | {frame for frame, why in enumerate(self.why) if why})
 
 
-def watch_packets(path: Path, stream_index: int, common: frozenset[str] = frozenset()) -> Packets:
+def watch_packets(
+    path: Path, stream_index: int, common: frozenset[str] | None = None, doubtful: frozenset[int] = frozenset()
+) -> Packets:
     """Return what a file's packets show of damage, but for what is common to most of them."""
     with open_video(path) as container:
         stream = only_stream(container, stream_index)
         context = stream.codec_context
-        packets = Packets(context.codec.canonical_name, context.extradata, container.format.name, common)
+        packets = Packets(
+            context.codec.canonical_name, context.extradata, container.format.name, common or frozenset(), doubtful
+        )
         for packet in demux(container, stream):
             if packet is not None and packet.size:
                 clean = packet.is_keyframe and is_clean_start(packets.codec, bytes(packet), context.extradata)
                 packets.add(packet, clean)
-    if not common and (found := packets.way_of_the_file()):
-        return watch_packets(path, stream_index, found)
+    if common is None:
+        found, doubtful = second_look(path, stream_index, packets)
+        if found or doubtful:
+            return watch_packets(path, stream_index, found, doubtful)
     packets.note_gaps()
     return packets
+
+
+def second_look(path: Path, stream_index: int, packets: Packets) -> tuple[frozenset[str], frozenset[int]]:
+    """Return what packets must be looked at again for: damage that is the file's way, and packets that are doubtful."""
+    common, doubtful = packets.way_of_the_file(), doubtful_packets(path, stream_index, packets)
+    if common or doubtful:
+        packets = watch_packets(path, stream_index, common, doubtful)
+    return common, doubtful | ended_early(path, stream_index, packets)
 
 
 def decode_sequentially(path: Path, stream_index: int, packets: Packets | None = None) -> Truth:
@@ -169,7 +184,7 @@ class _Pass:
             return
         if packets.why[number]:
             self._meet(number, packets.why[number])
-        packet.opaque = number
+        packet.opaque = Number(number)
         try:
             self._take(pictures_of(self._stream.codec_context, packet))
         except UNREADABLE:
@@ -210,7 +225,7 @@ class _Pass:
 
     def _take(self, pictures: Sequence[VideoFrame]) -> None:
         for picture in pictures:
-            number = picture.opaque if isinstance(picture.opaque, int) else self._number
+            number = picture.opaque.value if isinstance(picture.opaque, Number) else self._number
             self._numbers.append(number)
             self._truth.pts.append(picture.pts)
             self._truth.sums.append(checksum(picture))
