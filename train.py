@@ -9,10 +9,10 @@ from lightning import Trainer
 from omegaconf import DictConfig
 
 from lit_video.datamodule import VideoDataModule
-from lit_video.errors import told_in_a_sentence
-from lit_video.models import NoModel
+from lit_video.measuring.throughput import Throughput, print_report
+from lit_video.support.errors import told_in_a_sentence
 from lit_video.sweep.callback import others_go_on
-from lit_video.throughput import Throughput, print_report
+from lit_video.training.models import NoModel
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

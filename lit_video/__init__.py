@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lit_video.datamodule import VideoDataModule as VideoDataModule
-    from lit_video.errors import DataError as DataError
-    from lit_video.errors import DecodeError as DecodeError
-    from lit_video.errors import LitVideoError as LitVideoError
     from lit_video.index import VideoIndex as VideoIndex
-    from lit_video.loader import VideoLoader as VideoLoader
+    from lit_video.loading.loader import VideoLoader as VideoLoader
+    from lit_video.support.errors import DataError as DataError
+    from lit_video.support.errors import DecodeError as DecodeError
+    from lit_video.support.errors import LitVideoError as LitVideoError
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "DataError": "lit_video.errors",
-    "DecodeError": "lit_video.errors",
-    "LitVideoError": "lit_video.errors",
+    "DataError": "lit_video.support.errors",
+    "DecodeError": "lit_video.support.errors",
+    "LitVideoError": "lit_video.support.errors",
     "VideoDataModule": "lit_video.datamodule",
     "VideoIndex": "lit_video.index",
-    "VideoLoader": "lit_video.loader",
+    "VideoLoader": "lit_video.loading.loader",
 }
 __all__ = ["DataError", "DecodeError", "LitVideoError", "VideoDataModule", "VideoIndex", "VideoLoader"]
 

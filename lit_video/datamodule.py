@@ -11,22 +11,22 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
-from lit_video.arguments import check_arguments
-from lit_video.counts import Counts
 from lit_video.decoders.pyav import PyAVDecoder
-from lit_video.demo import demo_clip
-from lit_video.epoch import Batch
-from lit_video.errors import DataError
-from lit_video.faults import Fault
 from lit_video.index import VideoIndex
 from lit_video.index.labels import Labels, check_labels
-from lit_video.lightning_batches import LightningBatches
-from lit_video.loader import MakeDecoder, VideoLoader
-from lit_video.resume import Place
+from lit_video.loading.arguments import check_arguments
+from lit_video.loading.counters import Counts
+from lit_video.loading.epoch import Batch
+from lit_video.loading.faults import Fault
+from lit_video.loading.loader import MakeDecoder, VideoLoader
+from lit_video.loading.resume import Place
 from lit_video.samplers.base import Sampler
 from lit_video.samplers.uniform import UniformSampler
-from lit_video.streams import BesideDecoders
-from lit_video.transforms import Draws
+from lit_video.support.demo import demo_clip
+from lit_video.support.errors import DataError
+from lit_video.training.lightning_batches import LightningBatches
+from lit_video.training.streams import BesideDecoders
+from lit_video.training.transforms import Draws
 
 # LightningCLI makes these of a `class_path`, and leaves out the arguments that are named here: index and seed. What
 # returns a class it takes for a factory of it, so a transform, which does not make its result but compute it, is Any.
@@ -44,7 +44,8 @@ class VideoDataModule(LightningDataModule):
         root: Folder (searched recursively), file, glob, or a list of these; None: the demo's clip.
         sampler: Factory `(index, seed) -> Sampler`, such as a sampler's class or a `functools.partial` of it.
         decoder: Factory `(index, size) -> Decoder`, likewise.
-        transform: A `lit_video.transforms.Transform`, called with images and draws on the device; None leaves uint8.
+        transform: A `Transform` (`lit_video.training.transforms`), called with images and draws on the device; None
+            leaves uint8.
         labels: What a video's frames are of, as the batch's `label`: `folder` (that the file lies in), `video` (each a
             class of its own), a CSV file with the columns `path` and `label`, or a mapping of paths to labels; None:
             batches have no `label`.

@@ -10,10 +10,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from lit_video.contact_sheet import draw_batch
 from lit_video.datamodule import VideoDataModule
-from lit_video.errors import told_in_a_sentence
-from lit_video.report.canvas import require_matplotlib
+from lit_video.measuring.canvas import require_matplotlib
+from lit_video.measuring.contact_sheet import draw_batch
+from lit_video.support.errors import told_in_a_sentence
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="show_batch")

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lit_video.errors import told_in_a_sentence
+from lit_video.support.errors import told_in_a_sentence
 from lit_video.sweep.report import report
 
 

@@ -23,13 +23,13 @@ from torch.nn.functional import cross_entropy
 from torchvision.models import resnet18
 
 from lit_video.datamodule import MakeSampler, VideoDataModule
-from lit_video.demo import demo_clips
-from lit_video.errors import told_in_a_sentence
-from lit_video.models import FrameClassifier
-from lit_video.report.canvas import COLOURS, new_figure, plain_numbers, png, require_matplotlib
+from lit_video.measuring.canvas import COLOURS, new_figure, plain_numbers, png, require_matplotlib
 from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
+from lit_video.support.demo import demo_clips
+from lit_video.support.errors import told_in_a_sentence
+from lit_video.training.models import FrameClassifier
 
 NETWORK = partial(resnet18, norm_layer=partial(GroupNorm, 16))
 ORDERS: dict[str, tuple[MakeSampler, str]] = {

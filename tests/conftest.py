@@ -16,8 +16,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+from lit_video.checks.stamps import write_stamped  # noqa: E402
 from lit_video.index import VideoIndex  # noqa: E402
-from lit_video.stamps import write_stamped  # noqa: E402
 
 settings.register_profile("lit_video", deadline=None, derandomize=True)
 settings.load_profile("lit_video")

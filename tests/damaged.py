@@ -6,7 +6,7 @@ from pathlib import Path
 
 import av
 
-from lit_video.stamps import write_stamped
+from lit_video.checks.stamps import write_stamped
 
 # What is written: 96 frames, GOPs of 12, with a texture so that pictures fill several transport packets.
 ENCODERS = {

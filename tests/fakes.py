@@ -4,11 +4,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from lit_video.container import Seek
+from lit_video.index.columns import columns_of
 from lit_video.index.scan import Entry
-from lit_video.index.table import VideoIndex, columns_of
+from lit_video.index.table import VideoIndex
 from lit_video.index.truth import Start
-from lit_video.planner import GopRead
+from lit_video.media.container import Seek
+from lit_video.planning.planner import GopRead
 
 
 def index_of(lengths, gop):

@@ -8,11 +8,11 @@ import torch
 from lightning import Callback, Trainer
 
 from lit_video.datamodule import VideoDataModule
-from lit_video.errors import DecodeError
-from lit_video.models import DummyModel, NoModel
 from lit_video.samplers.uniform import UniformSampler
-from lit_video.transforms import ExerciseTransform
-from tests.test_loader import SlowDecoder, ids, our_threads
+from lit_video.support.errors import DecodeError
+from lit_video.training.models import DummyModel, NoModel
+from lit_video.training.transforms import ExerciseTransform
+from tests.loading.test_loader import SlowDecoder, ids, our_threads
 
 QUIET = {
     "accelerator": "cpu",
@@ -158,7 +158,7 @@ class TestDummyModel:
 
     def test_consumes_no_faster_than_it_is_told(self, monkeypatch):
         """100 images at 1,000 a second take 0.1 s, step by step, whatever a step itself takes."""
-        from lit_video import models
+        from lit_video.training import models
 
         clock = [0.0]
         monkeypatch.setattr(models.time, "perf_counter", lambda: clock[0])

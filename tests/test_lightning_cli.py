@@ -18,7 +18,7 @@ from lit_video.index import VideoIndex
 from lit_video.samplers.base import Sampler
 from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.uniform import UniformSampler
-from lit_video.transforms import NoTransform
+from lit_video.training.transforms import NoTransform
 
 REPOSITORY = Path(__file__).parents[1]
 

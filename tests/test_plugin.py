@@ -10,7 +10,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from lit_video.stamps import write_stamped
+from lit_video.checks.stamps import write_stamped
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hydra.utils import instantiate
 
-from lit_video.errors import told_in_a_sentence
-from lit_video.stamps import write_stamped
-from lit_video.throughput import _lines
+from lit_video.checks.stamps import write_stamped
+from lit_video.measuring.throughput import _lines
+from lit_video.support.errors import told_in_a_sentence
 from tests.programs import composed
 from tests.programs import run as run_program
 
@@ -185,7 +185,7 @@ OF_WRONG_TYPE = {
 ALL_OF_THEM = """
 import sys
 from hydra.utils import instantiate
-from lit_video.errors import Told, told_in_a_sentence
+from lit_video.support.errors import Told, told_in_a_sentence
 from tests.programs import composed
 
 for override in sys.argv[2:]:

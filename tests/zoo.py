@@ -13,7 +13,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-from lit_video.stamps import draw_stamped, write_stamped
+from lit_video.checks.stamps import draw_stamped, write_stamped
+from lit_video.checks.verify import verify
+from lit_video.index import VideoIndex
 
 Maker = Callable[[Path], object]
 
@@ -518,15 +520,13 @@ def write_all(folder: Path) -> None:
 
 def table() -> str:
     """Verify every video, and return what was found as a table in Markdown: a row for all containers that agree."""
-    from lit_video.index import VideoIndex
-
     endings: dict[tuple[str, ...], list[str]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for file, make in ZOO.items():
             make(folder / file)
             index = VideoIndex.scan(folder / file, folder / "index", progress=False)
-            found, (title, _, ending) = index.verify(0), file.rpartition(".")
+            found, (title, _, ending) = verify(index, 0), file.rpartition(".")
             cells = (
                 title, index.codec(0), index.pixel_format(0), index.made(0), str(found.frames),
                 str(len(index.starts(0))),

@@ -19,9 +19,9 @@ from rich.table import Table
 
 from lit_video.bench.contenders import CONTENDERS, Setting
 from lit_video.bench.exercise_data import make_exercise_data
-from lit_video.errors import DataError, LitVideoError, told_in_a_sentence
 from lit_video.index.files import find_files
-from lit_video.throughput import machine
+from lit_video.measuring.throughput import machine
+from lit_video.support.errors import DataError, LitVideoError, told_in_a_sentence
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

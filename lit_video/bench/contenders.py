@@ -22,18 +22,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from lit_video.counts import Counts
 from lit_video.decoders.base import Decoder
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.scaler import Scaler
 from lit_video.decoders.torchcodec import TorchCodecDecoder
 from lit_video.index import VideoIndex
-from lit_video.loader import VideoLoader
+from lit_video.loading.counters import Counts
+from lit_video.loading.loader import VideoLoader
 from lit_video.samplers.base import Sampler
 from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
-from lit_video.transforms import Draws, ExerciseTransform, NoTransform
+from lit_video.training.transforms import Draws, ExerciseTransform, NoTransform
 
 # Without end; closing it ends what makes them.
 Batches = Generator[Tensor, None, None]

@@ -12,7 +12,7 @@ import torch
 from rich.progress import track
 from torchvision.transforms.v2 import functional as F
 
-from lit_video.demo import demo_clip
+from lit_video.support.demo import demo_clip
 
 HEIGHT, WIDTH, FPS, GOP = 1080, 1920, 30, 30
 BIT_RATE = 16_000_000  # what a telephone of the exercise's time writes at this size

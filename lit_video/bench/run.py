@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from lit_video.bench.contenders import CONTENDERS, Setting
-from lit_video.counts import Counts
+from lit_video.loading.counters import Counts
 
 
 class Watch(threading.Thread):

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from lit_video.planner import GopRead
+from lit_video.planning.planner import GopRead
 
 
 @runtime_checkable

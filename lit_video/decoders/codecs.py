@@ -15,8 +15,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from lit_video.container import pictures_of
 from lit_video.index import VideoIndex
+from lit_video.media.container import pictures_of
 
 # A keyframe and the global header are all that these remember once they are flushed. MPEG-4's, for one, take note of
 # the encoder that wrote a file, and work around its bugs from there on.

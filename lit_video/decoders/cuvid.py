@@ -26,16 +26,16 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 from torch import Tensor
 
-from lit_video.colour import LUMA_WEIGHTS, planes_to_frame
-from lit_video.container import UNREADABLE, pictures_of, reason_of
+from lit_video.decoders.colour import LUMA_WEIGHTS, planes_to_frame
 from lit_video.decoders.geometry import FITS, INTERPOLATIONS, Geometry, check_choice, fit_picture, parse_size
+from lit_video.decoders.nvdec import LIBRARY, NUMBERS, capabilities, is_installed
 from lit_video.decoders.reader import OpenVideos
 from lit_video.decoders.scaler import UNTAGGED, matrix_of_untagged
-from lit_video.errors import DeviceError
 from lit_video.index import VideoIndex
-from lit_video.nvdec import LIBRARY, NUMBERS, capabilities, is_installed
-from lit_video.picture import FULL_RANGE, Presentation, colours_of
-from lit_video.planner import GopRead
+from lit_video.media.container import UNREADABLE, pictures_of, reason_of
+from lit_video.media.picture import FULL_RANGE, Presentation, colours_of
+from lit_video.planning.planner import GopRead
+from lit_video.support.errors import DeviceError
 
 ROUTES = ("hwaccel", "cuvid")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lit_video.picture import NO_CROP
+from lit_video.media.picture import NO_CROP
 
 FITS = ("crop", "squash")
 INTERPOLATIONS = ("bilinear", "area")

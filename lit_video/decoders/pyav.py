@@ -13,8 +13,8 @@ from lit_video.decoders.reader import OpenVideos
 from lit_video.decoders.scaler import UNTAGGED, Scaler
 from lit_video.decoders.sdr import HDR, check_that_ffmpeg_maps
 from lit_video.index import VideoIndex
-from lit_video.machine import files_for_each_core
-from lit_video.planner import GopRead
+from lit_video.planning.planner import GopRead
+from lit_video.support.machine import files_for_each_core
 
 MAX_OPEN = 64
 

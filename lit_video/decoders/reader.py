@@ -21,14 +21,14 @@ import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
-from lit_video.container import UNREADABLE, Seek, demux, only_stream, open_video, reason_of, seek
 from lit_video.decoders.codecs import OpenCodec, SharedCodecs, depends_on_first_packet
-from lit_video.errors import DecodeError, MachineError
 from lit_video.index import VideoIndex
 from lit_video.index.bitstream import is_shown
 from lit_video.index.damage import FLAGGED, Run
 from lit_video.index.truth import Start, is_left_out
-from lit_video.planner import GopRead
+from lit_video.media.container import UNREADABLE, Seek, demux, only_stream, open_video, reason_of, seek
+from lit_video.planning.planner import GopRead
+from lit_video.support.errors import DecodeError, MachineError
 
 # Not the file's fault, and no reason to leave its frames out: too many open files, too little memory.
 OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})

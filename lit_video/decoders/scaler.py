@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lit_video.decoders.geometry import fit_picture
 from lit_video.decoders.sdr import STORED_FORMAT, to_sdr
-from lit_video.picture import AS_STORED, FULL_RANGE, HLG, LIMITED_RANGE, PQ, Presentation, colours_of, plane_rows
+from lit_video.media.picture import AS_STORED, FULL_RANGE, HLG, LIMITED_RANGE, PQ, Presentation, colours_of, plane_rows
 
 # FFmpeg's numbers of colour matrices (AVColorSpace). What swscale lacks is taken as not tagged, and BT.2020 of constant
 # luminance as the other one.

@@ -14,9 +14,9 @@ from av.filter import Graph
 from av.filter.context import FilterContext
 from av.video.frame import VideoFrame
 
-from lit_video.errors import DeviceError
-from lit_video.machine import num_cores
-from lit_video.picture import FULL_RANGE
+from lit_video.media.picture import FULL_RANGE
+from lit_video.support.errors import DeviceError
+from lit_video.support.machine import num_cores
 
 HDR = ("as_stored", "sdr")
 STORED_FORMAT = "gbrp16le"  # of the frames that are mapped

@@ -1,12 +1,14 @@
-"""Which frames exist: each file is scanned once, packets only, and the result is kept on disk.
+r"""Which frames exist: each file is scanned once, packets only, and the result is kept on disk.
 
 ::
 
-    files -> scan -> table <-> store
-                       ^
-    build ------ puts these together, reading only what is new or changed
+    files -> build -> scan -> headers, bitstream, references, damage: what packets show
+               |        \---> doubt, truth: what decoding shows, where packets do not
+               v
+    store <-> columns -> table: VideoIndex
 
-`labels` says what videos are of, where one wants to know.
+`labels` says what videos are of, where one wants to know. Is given paths; hands on `VideoIndex`: frame ids, keyframes,
+times, damage. May not know who draws which frame.
 """
 
 from lit_video.index.table import VideoIndex

@@ -6,7 +6,6 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -15,26 +14,29 @@ import platformdirs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lit_video.errors import DataError, IndexStoreError
+from lit_video.index.columns import Skipped, Stored, columns_of, entry_of
 from lit_video.index.files import find_files, request_key
 from lit_video.index.scan import Entry, NotAVideo, scan_file
 from lit_video.index.store import load, only_writer, save
-from lit_video.index.table import Skipped, VideoIndex, columns_of, entry_of
+from lit_video.support.errors import DataError, IndexStoreError
 
 # What a path, its size in bytes and its mtime in nanoseconds are together: the same file as the last time.
 File = tuple[str, int, int]
 
 
-def build(paths: str | Path | Sequence[str | Path], index_dir: str | Path | None, progress: bool) -> VideoIndex:
-    """Do what `VideoIndex.scan` promises."""
+def build(
+    paths: str | Path | Sequence[str | Path], index_dir: str | Path | None, progress: bool
+) -> tuple[Stored, int, float]:
+    """Do what `VideoIndex.scan` promises, and return it, how many videos were reused, and the seconds it took."""
     began = time.perf_counter()
     files = [_identify(path) for path in find_files(paths)]
     folder = Path(index_dir).expanduser() if index_dir else default_folder(paths)
-    index = _load_if_unchanged(folder, files)
-    if index is None:
+    stored = _load_if_unchanged(folder, files)
+    num_cached = len(stored.columns.offset) - 1 if stored else 0
+    if stored is None:
         with only_writer(folder):
-            index = _load_if_unchanged(folder, files) or _update(folder, files, progress)
-    return replace(index, seconds=time.perf_counter() - began)
+            stored, num_cached = _update(folder, files, progress)
+    return stored, num_cached, time.perf_counter() - began
 
 
 def default_folder(paths: str | Path | Sequence[str | Path]) -> Path:
@@ -51,24 +53,25 @@ def _identify(path: Path) -> File:
     return os.fspath(path), stat.st_size, stat.st_mtime_ns
 
 
-def _load_if_unchanged(folder: Path, files: Sequence[File]) -> VideoIndex | None:
-    index = _load_if_there(folder)
-    if index is None or index.num_videos + len(index.skipped) != len(files):
+def _load_if_unchanged(folder: Path, files: Sequence[File]) -> Stored | None:
+    stored = _load_if_there(folder)
+    if stored is None or len(stored.columns.offset) - 1 + len(stored.skipped) != len(files):
         return None
-    unusable = {_file_of(skipped) for skipped in index.skipped if skipped.found_with == _found_with(skipped.path)}
+    unusable = {_file_of(skipped) for skipped in stored.skipped if skipped.found_with == _found_with(skipped.path)}
     usable = [file for file in files if file not in unusable]
-    return replace(index, num_cached=index.num_videos) if usable == _files_of(index) else None
+    return stored if usable == _files_of(stored) else None
 
 
-def _load_if_there(folder: Path) -> VideoIndex | None:
+def _load_if_there(folder: Path) -> Stored | None:
     try:
         return load(folder)
     except IndexStoreError:
         return None  # none yet, or damaged, or of another version: it is made anew
 
 
-def _files_of(index: VideoIndex) -> list[File]:
-    return list(zip(index.paths, index.columns.size_bytes.tolist(), index.columns.mtime_ns.tolist(), strict=True))
+def _files_of(stored: Stored) -> list[File]:
+    columns = stored.columns
+    return list(zip(columns.paths, columns.size_bytes.tolist(), columns.mtime_ns.tolist(), strict=True))
 
 
 def _file_of(skipped: Skipped) -> File:
@@ -83,7 +86,9 @@ def _found_with(path: str) -> str:
     return f"{changed} {av.__version__}"
 
 
-def _update(folder: Path, files: Sequence[File], progress: bool) -> VideoIndex:
+def _update(folder: Path, files: Sequence[File], progress: bool) -> tuple[Stored, int]:
+    if stored := _load_if_unchanged(folder, files):  # by another process, for whose lock this one waited
+        return stored, len(stored.columns.offset) - 1
     old = _load_if_there(folder)
     known = {file: video_id for video_id, file in enumerate(_files_of(old))} if old else {}
     fresh = _scan_all([file for file in files if file not in known], progress)
@@ -97,7 +102,7 @@ def _update(folder: Path, files: Sequence[File], progress: bool) -> VideoIndex:
     if not usable:
         raise DataError(_nothing_usable(skipped))
     columns, names = columns_of(usable, [entry for file in usable if isinstance(entry := entries[file], Entry)])
-    return replace(save(folder, columns, names, skipped), num_cached=len(known.keys() & set(usable)))
+    return save(folder, columns, names, skipped), len(known.keys() & set(usable))
 
 
 def _nothing_usable(skipped: Sequence[Skipped]) -> str:

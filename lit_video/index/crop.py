@@ -9,7 +9,7 @@ from pathlib import Path
 import av.logging
 from av.container import InputContainer
 
-from lit_video.picture import NO_CROP
+from lit_video.media.picture import NO_CROP
 
 # A crop in Matroska's list of tracks: the list's number, and then that of PixelCropBottom, -Top, -Left or -Right.
 # Only where the bytes look like that is FFmpeg asked, for asking makes it talk: a switch of the whole process.

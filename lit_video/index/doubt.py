@@ -19,11 +19,11 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from lit_video.container import UNREADABLE, Number, demux, only_stream, open_video, pictures_of
 from lit_video.index.bitstream import rewritten, with_other_ends
 from lit_video.index.damage import COMMON, Packets
 from lit_video.index.references import EXACT
-from lit_video.picture import checksum
+from lit_video.media.container import UNREADABLE, Number, demux, number_of, only_stream, open_video, pictures_of
+from lit_video.media.picture import checksum
 
 # What is held back does not return to the decoder's pool, so that another picture lies in memory before the next one.
 HELD = 32
@@ -136,13 +136,13 @@ class _Gop:
                 return False
         return True
 
-    def _decode(self, count: int, last: bytes | None) -> dict[int, int]:
+    def _decode(self, count: int, last: bytes | None) -> dict[int | None, int]:
         """Return checksums of the first `count` packets' pictures, and of one after them."""
         decoder = CodecContext.create(self._codec, "r")
         assert isinstance(decoder, VideoCodecContext)
         decoder.extradata, decoder.copy_opaque = self._extradata, True
         decoder.thread_type, decoder.thread_count = "NONE", 1
-        sums: dict[int, int] = {}
+        sums: dict[int | None, int] = {}
         datas = self.packets[:count] if last is None else [*self.packets[:count], (self.packets[count][0], last)]
         for number, data in [*datas, (-1, None)]:
             packet = None if data is None else Packet(data)
@@ -150,8 +150,8 @@ class _Gop:
                 packet.opaque = Number(number)
             with contextlib.suppress(*UNREADABLE):
                 for picture in decoder.decode(packet):
-                    if last is None or picture.opaque.value == datas[-1][0]:
-                        sums[picture.opaque.value] = checksum(picture)
+                    if last is None or number_of(picture) == datas[-1][0]:
+                        sums[number_of(picture)] = checksum(picture)
         return sums
 
 
@@ -179,7 +179,7 @@ class _TwoDecoders:
         self._other.options = {"err_detect": "explode"}
         self._decoder.copy_opaque = self._other.copy_opaque = True
         self._held: deque[VideoFrame] = deque(maxlen=HELD)
-        self._sums: tuple[dict[int, int], dict[int, int]] = {}, {}
+        self._sums: tuple[dict[int | None, int], dict[int | None, int]] = {}, {}
         self.part = False
 
     def close(self) -> None:
@@ -197,12 +197,12 @@ class _TwoDecoders:
         ones, others = self._sums
         try:
             for picture in pictures_of(self._decoder, packet):
-                ones[picture.opaque.value] = checksum(picture)
+                ones[number_of(picture)] = checksum(picture)
         except UNREADABLE:  # noticed without us
             self._part(number)
         try:
             for picture in pictures_of(self._other, copy):
-                others[picture.opaque.value] = checksum(picture)
+                others[number_of(picture)] = checksum(picture)
                 self._held.append(picture)
         except UNREADABLE:
             self._part(number)
@@ -217,6 +217,7 @@ class _TwoDecoders:
             for decoder in (self._decoder, self._other):
                 decoder.flush_buffers()
 
-    def _part(self, number: int) -> None:
-        self._parted.add(number)
+    def _part(self, number: int | None) -> None:
+        if number is not None:
+            self._parted.add(number)
         self.part = True

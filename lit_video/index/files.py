@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lit_video.errors import DataError
+from lit_video.support.errors import DataError
 
 # A folder is searched for these endings only; a file or a glob that is named is taken whatever its ending.
 SUFFIXES = frozenset([

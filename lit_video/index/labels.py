@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 import numpy as np
 from jaxtyping import Int64
 
-from lit_video.errors import DataError
+from lit_video.support.errors import DataError
 
 Labels = str | Path | Mapping[str, str | int]
 

@@ -24,7 +24,17 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Int64
 
-from lit_video.container import (
+from lit_video.index.bitstream import (
+    is_clean_start,
+    is_independent,
+    is_no_plain_picture,
+    is_shown,
+    may_be_interlaced,
+)
+from lit_video.index.crop import crop_of
+from lit_video.index.damage import Packets, Run, runs_of
+from lit_video.index.truth import Start, damage_between, decode_sequentially, find_starts, second_look, starts_hold
+from lit_video.media.container import (
     SHORT,
     UNREADABLE,
     Seek,
@@ -37,17 +47,7 @@ from lit_video.container import (
     open_video,
     reason_of,
 )
-from lit_video.index.bitstream import (
-    is_clean_start,
-    is_independent,
-    is_no_plain_picture,
-    is_shown,
-    may_be_interlaced,
-)
-from lit_video.index.crop import crop_of
-from lit_video.index.damage import Packets, Run, runs_of
-from lit_video.index.truth import Start, damage_between, decode_sequentially, find_starts, second_look, starts_hold
-from lit_video.picture import NO_CROP, NO_TRANSFER, Colours, colours_of, orientation_of
+from lit_video.media.picture import NO_CROP, NO_TRANSFER, Colours, colours_of, orientation_of
 
 # Codecs whose decoders give one picture, with the packet's pts, for each packet that is_shown() lets pass. In those of
 # the second kind pictures are shown in the order in which they are stored.

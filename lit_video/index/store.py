@@ -20,15 +20,15 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from lit_video.errors import IndexStoreError
-from lit_video.index.table import Columns, Skipped, VideoIndex
+from lit_video.index.columns import Columns, Skipped, Stored
+from lit_video.support.errors import IndexStoreError
 
 VERSION = 3
 HEADER = "index.json"
 PATIENCE_SECONDS = 5.0  # in which waiting for another writer is not worth a word
 
 
-def load(folder: Path) -> VideoIndex:
+def load(folder: Path) -> Stored:
     """Map the index in `folder`.
 
     Raises:
@@ -52,17 +52,17 @@ def load(folder: Path) -> VideoIndex:
         ) from error
 
 
-def load_columns(folder: Path, label: np.ndarray | None = None, classes: Sequence[str] = ()) -> VideoIndex:
+def load_columns(folder: Path) -> Stored:
     """Map the columns in `folder`, the one that an index's header names."""
     header = json.loads((folder / HEADER).read_text())
     columns = Columns(**{name: _map(folder / f"{name}.npy") for name in Columns.names_of_columns()})
     if [len(columns.offset), len(columns.pts), len(columns.start_frame)] != header["rows"]:
         raise ValueError("its columns are of different lengths")
     skipped = [Skipped(*row) for row in header["skipped"]]
-    return VideoIndex(columns, header["names"], skipped, folder, label=label, classes=classes)
+    return Stored(columns, header["names"], skipped, folder)
 
 
-def save(folder: Path, columns: Columns, names: Sequence[str], skipped: Sequence[Skipped]) -> VideoIndex:
+def save(folder: Path, columns: Columns, names: Sequence[str], skipped: Sequence[Skipped]) -> Stored:
     """Write an index to `folder` in the place of the one there, and return it mapped.
 
     Raises:

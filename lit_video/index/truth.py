@@ -25,12 +25,23 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from lit_video.container import UNREADABLE, Number, Seek, decode, demux, only_stream, open_video, pictures_of, seek
 from lit_video.index.bitstream import is_clean_start
 from lit_video.index.damage import FLAGGED, Packets, Run, runs_of
 from lit_video.index.doubt import doubtful_packets, ended_early
 from lit_video.index.references import EXACT, REFERS
-from lit_video.picture import checksum
+from lit_video.media.container import (
+    UNREADABLE,
+    Number,
+    Seek,
+    decode,
+    demux,
+    number_of,
+    only_stream,
+    open_video,
+    pictures_of,
+    seek,
+)
+from lit_video.media.picture import checksum
 
 # Pictures that a decoder may give before it has recovered; more, and the keyframe is not worth having.
 MAX_DROPPED = 32
@@ -225,7 +236,8 @@ class _Pass:
 
     def _take(self, pictures: Sequence[VideoFrame]) -> None:
         for picture in pictures:
-            number = picture.opaque.value if isinstance(picture.opaque, Number) else self._number
+            number = number_of(picture)
+            number = self._number if number is None else number
             self._numbers.append(number)
             self._truth.pts.append(picture.pts)
             self._truth.sums.append(checksum(picture))

@@ -11,10 +11,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from lit_video.datamodule import VideoDataModule
-from lit_video.errors import told_in_a_sentence
 from lit_video.report.main import main as report
 from lit_video.report.setting import Setting
-from lit_video.screen import screen
+from lit_video.support.errors import told_in_a_sentence
+from lit_video.support.screen import screen
 
 GROUPS = ("sampler", "decoder", "transform")
 

@@ -13,11 +13,11 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from lit_video.decoders.base import Decoder
-from lit_video.loader import Batch, VideoLoader
-from lit_video.planner import Budget, GopRead
+from lit_video.loading.loader import Batch, VideoLoader
+from lit_video.loading.resume import Place
+from lit_video.planning.planner import Budget, GopRead
 from lit_video.report.contenders import Contender
 from lit_video.report.setting import Options, Setting
-from lit_video.resume import Place
 
 PARTS = 2  # of a round, whose rates say how sure the rate is
 

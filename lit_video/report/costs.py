@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from lit_video.bias import planner_block, planner_sliding
-from lit_video.planner import plan
+from lit_video.planning.planner import plan
 from lit_video.report.contenders import Contender
 from lit_video.report.contest import Measured, Read
 from lit_video.report.setting import Setting

@@ -2,7 +2,7 @@
 
 Best are gradients of a model's last layer, which need labels. Pixels and embeddings only say how alike frames look;
 that usually overstates how alike their gradients are. Nothing is downloaded, and all weights are drawn by
-`lit_video.rng`.
+`lit_video.support.rng`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torchvision.models import squeezenet1_1
 
-from lit_video.models import as_float
 from lit_video.report.reading import Describe
 from lit_video.report.setting import Setting
-from lit_video.rng import rng
-from lit_video.transforms import Draws
+from lit_video.support.rng import rng
+from lit_video.training.models import as_float
+from lit_video.training.transforms import Draws
 
 NUMBERS = 128  # in a vector: distances keep their size up to about a tenth, and R, a ratio, far better
 SMALLEST = 32  # pixels a side that the network needs

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from lit_video.bias import CorrelationModel, estimate_R, fit_R, h_curve
-from lit_video.errors import DataError
 from lit_video.report.pilot import Footage, Pilot, few_videos, window_length
 from lit_video.report.setting import Options
-from lit_video.rng import rng
+from lit_video.support.errors import DataError
+from lit_video.support.rng import rng
 
 FEWEST_LAGS = 4  # that three numbers can be fitted to
 LEAST_H = 0.5  # design effect of a run; a smaller one is that of nearly all there is

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from lit_video.measuring.canvas import require_matplotlib
 from lit_video.report.advice import propose, translate
-from lit_video.report.canvas import require_matplotlib
 from lit_video.report.contenders import Contender, list_contenders, uniform_reach
 from lit_video.report.contest import Measured, Round, load, together
 from lit_video.report.costs import fit_costs

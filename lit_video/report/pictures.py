@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lit_video.report.canvas import COLOURS, GUIDE, INK, MARKERS, label_column, new_figure, plain_numbers, png
+from lit_video.measuring.canvas import COLOURS, GUIDE, INK, MARKERS, label_column, new_figure, plain_numbers, png
 from lit_video.report.facts import Facts
 from lit_video.report.scatter import draw_throughput
 

@@ -13,7 +13,7 @@ from lit_video.index import VideoIndex
 from lit_video.report.features import Features
 from lit_video.report.reading import describe_frames, first_copies
 from lit_video.report.setting import Options, Setting
-from lit_video.rng import rng
+from lit_video.support.rng import rng
 
 # With fewer videos than this, drawing videos anew says little about how far the estimate may be off.
 FEW_VIDEOS = 10

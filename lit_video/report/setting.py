@@ -13,10 +13,10 @@ from jaxtyping import Int64
 from lit_video.decoders.base import Decoder
 from lit_video.decoders.geometry import parse_size
 from lit_video.index import VideoIndex
-from lit_video.loader import VideoLoader
-from lit_video.planner import Budget, divide
+from lit_video.loading.loader import VideoLoader
+from lit_video.planning.planner import Budget, divide
 from lit_video.samplers.base import Sampler
-from lit_video.transforms import Transform
+from lit_video.training.transforms import Transform
 
 FEATURES = ("auto", "gradients", "pixels", "network")
 FAMILIES = ("uniform", "chunked", "reservoir", "sequential")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from lit_video import __version__
 from lit_video.bias import Recommendation, momentum_reach
+from lit_video.measuring.throughput import machine
 from lit_video.report.advice import Standing, command, pick
 from lit_video.report.contenders import Contender
 from lit_video.report.contest import Measured
@@ -31,7 +32,6 @@ from lit_video.report.pilot import Pilot
 from lit_video.report.setting import Options, Setting
 from lit_video.report.worth import weigh
 from lit_video.samplers.laws import HORIZONS
-from lit_video.throughput import machine
 
 
 @dataclass(frozen=True, eq=False)

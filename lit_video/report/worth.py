@@ -15,9 +15,9 @@ from lit_video.report.contenders import Contender
 from lit_video.report.likeness import Likeness
 from lit_video.report.pilot import Pilot
 from lit_video.report.setting import Setting
-from lit_video.rng import rng
 from lit_video.samplers.base import Sampler
 from lit_video.samplers.laws import HORIZONS
+from lit_video.support.rng import rng
 
 SLOTS = 2**15  # of an order whose design effect is measured, all epochs together
 POPULATION = 2**16  # frames that its mean and variance are taken from

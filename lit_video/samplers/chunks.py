@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from lit_video.index import VideoIndex
-from lit_video.rng import rng
+from lit_video.support.rng import rng
 
 
 @dataclass(frozen=True, eq=False)

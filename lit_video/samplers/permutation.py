@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64, UInt64
 
-from lit_video.rng import mix, rng
+from lit_video.support.rng import mix, rng
 
 # Longer epochs are permuted by arithmetic: an array would take more than 128 MiB.
 LARGEST_ARRAY = 2**24

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from lit_video.bias import h
-from lit_video.rng import rng
+from lit_video.support.rng import rng
 
 
 def stratified_order(n: int, num_strata: int, seed: int, epoch: int) -> Int64[np.ndarray, " frames"]:

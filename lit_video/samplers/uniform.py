@@ -9,11 +9,11 @@ from jaxtyping import Float64, Int64
 
 from lit_video.bias import kish_factor, line_correlation
 from lit_video.index import VideoIndex
-from lit_video.rng import rng
 from lit_video.samplers.base import Order
 from lit_video.samplers.laws import design_effect, even
 from lit_video.samplers.permutation import LARGEST_ARRAY, permutation
 from lit_video.samplers.strata import stratified_correlation, stratified_order, stratified_variance
+from lit_video.support.rng import rng
 
 DRAWS = 4096
 

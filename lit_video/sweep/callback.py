@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lit_video.errors import Told, told_in_a_sentence
+from lit_video.support.errors import Told, told_in_a_sentence
 from lit_video.sweep.jobs import FAILED
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lit_video.errors import DataError
+from lit_video.support.errors import DataError
 
 FAILED = "failed.txt"  # why a job has no throughput.json
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lit_video.errors import LitVideoError
-from lit_video.report.canvas import require_matplotlib
-from lit_video.screen import screen
+from lit_video.measuring.canvas import require_matplotlib
+from lit_video.support.errors import LitVideoError
+from lit_video.support.screen import screen
 from lit_video.sweep.jobs import find_jobs
-from lit_video.sweep.picture import draw
+from lit_video.sweep.plot import draw
 from lit_video.sweep.ranking import Ranking, rank
-from lit_video.sweep.words import as_csv, as_markdown, as_table
+from lit_video.sweep.reading import as_csv, as_markdown, as_table
 
 
 def report(sweep: Path) -> None:

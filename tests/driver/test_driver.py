@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from av.codec.hwaccel import HWAccel
 
-from lit_video.stamps import priority_kept
+from lit_video.checks.stamps import priority_kept
 
 from . import (
     bind_thread,

@@ -1,0 +1,411 @@
+"""VideoLoader: one rank's epochs as batches, and where in them one is."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from lit_video.decoders.base import Decoder
+from lit_video.decoders.geometry import parse_size
+from lit_video.index import VideoIndex
+from lit_video.loading.arguments import check_arguments
+from lit_video.loading.counters import Counts
+from lit_video.loading.epoch import PATIENCE_SECONDS, Batch, Delivery, EpochRun
+from lit_video.loading.faults import Fault, Faults
+from lit_video.loading.gather import choose_gather
+from lit_video.loading.processes import Processes, ProcessWorkers
+from lit_video.loading.resume import Place, check_place, order_digest
+from lit_video.loading.slots import SlotPool
+from lit_video.loading.workers import ThreadWorkers, Workers
+from lit_video.planning.planner import Budget, divide, plan
+from lit_video.planning.sharding import RankOrder
+from lit_video.samplers.base import Sampler
+from lit_video.support.machine import num_cores
+
+MakeDecoder = Callable[[VideoIndex, tuple[int, int]], Decoder]
+
+
+class VideoLoader:
+    """The batches of one epoch after another, for one rank. Not a `DataLoader`, which Lightning would take apart.
+
+    A batch is a dict: `image` uint8 [B, 3, H, W] on the decoder's device; `video_id`, `frame_index` and `position`
+    int64 [B]; `pts_seconds` float64 [B]; `weight` float32 [B]; and `label` int64 [B] where the data set has labels.
+    `position` is the place in the epoch's order, the same for every number of ranks, workers and threads.
+
+    Args:
+        index: The videos.
+        sampler: Says which frame comes at which position.
+        decoder: Factory `(index, size) -> Decoder`.
+        size: Of the frames, `[height, width]` in pixels; an int is a square.
+        batch_size: Of this rank.
+        threads: That decode, in each process that does; `auto`: as the decoder likes it, or one for each core.
+        num_workers: Processes that decode; 0: this one. They see the frames' memory and not the frames.
+        start_method: How these start: `fork`, `forkserver` or `spawn`; by default as the decoder must, or as is usual
+            on this system.
+        lookahead_bytes: Memory for decoded frames that wait.
+        lookahead: Positions that a read looks ahead; by default as far as the memory lasts.
+        drop_last: Leave out the last batch where it is short.
+        seed: The run's seed, which the sampler was made with.
+        rank: This one, from 0.
+        world_size: Number of ranks.
+        shard: How positions are dealt to ranks: `gop` or `slot`.
+        on_error: What to do about a frame that cannot be decoded: `raise`; `skip`, and the batch is smaller; or
+            `redraw`, and another frame, always the same for this one, comes in its place.
+        device: Where the model is; batches are there. By default where the decoder leaves the frames.
+
+    Attributes:
+        counts: What was done so far.
+        ledger: Frames that were not delivered so far, and why.
+
+    Raises:
+        ValueError: An argument out of range.
+    """
+
+    def __init__(
+        self,
+        index: VideoIndex,
+        sampler: Sampler,
+        decoder: MakeDecoder,
+        size: int | Sequence[int] = 224,
+        batch_size: int = 128,
+        threads: int | str = "auto",
+        num_workers: int = 0,
+        start_method: str | None = None,
+        lookahead_bytes: int = 2**30,
+        lookahead: int | None = None,
+        drop_last: bool = False,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        shard: str = "gop",
+        on_error: str = "raise",
+        device: torch.device | str | None = None,
+    ) -> None:
+        check_arguments(
+            size,
+            batch_size,
+            threads,
+            num_workers,
+            start_method,
+            lookahead_bytes,
+            lookahead,
+            drop_last,
+            shard,
+            on_error,
+            seed,
+        )
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank must be in [0, {world_size}), got {rank}")
+        self.index, self.sampler, self.seed = index, sampler, seed
+        self.batch_size, self.drop_last, self.shard = batch_size, drop_last, shard
+        self.rank, self.world_size = rank, world_size
+        self.size = parse_size(size)
+        self.counts = Counts()
+        self.ledger: list[Fault] = []
+        self.on_error = on_error
+        self.num_workers = num_workers
+        self._threads, self._start_method = threads, start_method
+        self._make_decoder, self._device = decoder, None if device is None else torch.device(device)
+        self._lookahead_bytes, self._lookahead = lookahead_bytes, lookahead
+        self._decoders: list[Decoder] = []
+        self._processes: Processes | None = None
+        self._pool: SlotPool | None = None
+        self._run: EpochRun | None = None
+        self._place = Place(0, 0)
+        self._under_way = False  # a batch was handed out since the place was set
+        if rank == 0:
+            _warn_of_lost_bits(index)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """How the memory is divided.
+
+        Raises:
+            ValueError: It does not hold a batch.
+        """
+        num_slots = self._lookahead_bytes // (3 * self.size[0] * self.size[1])
+        num_positions, num_gops = len(self._order(Place(0, 0))), len(self.index.keyframes) - 1
+        budget = divide(num_slots, self.batch_size, num_positions, self.index.num_frames, num_gops, self._lookahead)
+        reach = self.world_size * min(budget.lookahead, budget.held)
+        _warn_of_short_sight(self.sampler, num_positions, reach)
+        return budget
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images of a batch are."""
+        return self._decoder(0).device if self._device is None else self._device
+
+    @property
+    def decodes_beside_the_model(self) -> bool:
+        """Whether threads of this process decode on the GPU where the model is."""
+        return self.num_workers == 0 and self.device.type == "cuda" and self._decoder(0).device == self.device
+
+    @cached_property
+    def threads(self) -> int:
+        """Number of threads that decode, in each process that does."""
+        if isinstance(self._threads, int):
+            return self._threads
+        wanted = getattr(self._decoder(0), "default_threads", None) or num_cores()
+        return max(1, wanted // max(1, self.num_workers))
+
+    @cached_property
+    def start_method(self) -> str:
+        """How worker processes start.
+
+        Raises:
+            ValueError: `fork`, with a decoder that uses CUDA.
+        """
+        needed = self._decoder(0).start_method
+        if needed == "spawn" and self._start_method == "fork":
+            raise ValueError(
+                "start_method='fork' cannot be used with a CUDA decoder: after cuInit in the parent, cuInit in a forked"
+                " child fails with CUDA_ERROR_NOT_INITIALIZED, whatever the child does. Use 'spawn', the default, or"
+                " num_workers=0"
+            )
+        return self._start_method or needed or multiprocessing.get_start_method()
+
+    # Batches.
+
+    def __len__(self) -> int:
+        """Return the number of batches of a whole epoch."""
+        return len(self._order(Place(self._place.epoch, 0)).batch_sizes)
+
+    def __iter__(self) -> BatchIterator:
+        """Return an iterator over what is left of this epoch; nothing starts before its first batch is asked for.
+
+        The epoch advances after its last batch, and when an iterator is begun while an earlier one was under way.
+        """
+        return BatchIterator(self)
+
+    def close(self) -> None:
+        """End all threads and close all files. The loader can be iterated again."""
+        self._stop()
+        while self._decoders:
+            self._decoders.pop().close()
+        if self._processes is not None:
+            self._processes.close(PATIENCE_SECONDS)
+        self._processes = self._pool = None
+
+    # Where one is.
+
+    @property
+    def place(self) -> Place:
+        """The place after the last batch that was handed out."""
+        return self._place
+
+    def batches_from(self, place: Place) -> int:
+        """Return the number of batches from a place to the end of its epoch."""
+        return len(self._order(place).batch_sizes)
+
+    def state_dict(self) -> dict[str, int | str]:
+        """Return what resuming needs: the place after the last batch that was handed out."""
+        return self.state_at(self._place.epoch, self._place.position)
+
+    def state_at(self, epoch: int, position: int) -> dict[str, int | str]:
+        """Return the state of a run that has processed `position` positions of an epoch, all ranks together."""
+        digest = order_digest(self.index, self.sampler.order(epoch))
+        return {
+            "seed": self.seed,
+            "epoch": epoch,
+            "position": position,
+            "order_digest": digest,
+            "num_frames": self.index.num_frames,
+        }
+
+    def load_state_dict(self, state: dict[str, int | str]) -> None:
+        """Go to where `state` was taken. Batch size, look-ahead, threads and number of ranks may be others.
+
+        Raises:
+            ResumeError: Its data, seed or sampler are not this loader's, and it lies within an epoch.
+        """
+        self.go_to(self.check_state(state))
+
+    def check_state(self, state: dict[str, int | str]) -> Place:
+        """Return the place that `state` names.
+
+        Raises:
+            ResumeError: As `load_state_dict`.
+        """
+        return check_place(state, self.seed, self.index, self.sampler)
+
+    def go_to(self, place: Place) -> None:
+        """Have the next iterator begin at `place`, or with the next epoch where what is left makes no batch."""
+        self._stop()
+        order = self._order(place)
+        if place.position and not order.batch_sizes:
+            self._note_left_out(order, place.epoch)
+            place = Place(place.epoch + 1, 0)
+        self._place, self._under_way = place, False
+
+    # How it is done.
+
+    def _order(self, place: Place) -> RankOrder:
+        return RankOrder(
+            self.sampler.order(place.epoch),
+            self.index,
+            self.batch_size,
+            self.rank,
+            self.world_size,
+            place.position,
+            self.drop_last,
+            self.shard,
+            (self.seed, place.epoch),
+        )
+
+    def _start(self) -> EpochRun:
+        if self._under_way:
+            self._place, self._under_way = Place(self._place.epoch + 1, 0), False
+        self._stop()
+        order, budget = self._order(self._place), self.budget
+        if self._pool is None:
+            self._pool = SlotPool(budget.slots, self.size, self._decoder(0).device, shared=self.num_workers > 0)
+        workers = self._start_workers(self._pool)
+        reads = plan(order, self.index, budget.lookahead, budget.held)
+        gather = choose_gather(self._pool.frames.device, self.device)
+        trust = getattr(self._decoder(0), "trust_flags", True)
+        faults = Faults(self.on_error, self.index, self.seed, self._place.epoch, trust)
+        self._run = EpochRun(order, reads, self._pool, workers, budget.admission, gather, self._weigh, faults)
+        return self._run
+
+    def _weigh(self, frame_ids: np.ndarray) -> np.ndarray:
+        weights = self.sampler.weights(frame_ids)
+        assert weights is not None
+        return weights
+
+    def _start_workers(self, pool: SlotPool) -> Workers:
+        if self.num_workers == 0:
+            return ThreadWorkers([self._decoder(number) for number in range(self.threads)], pool.frames)
+        if self._processes is not None and (death := self._processes.death()) is not None:
+            if not self._processes.death_was_raised:
+                warnings.warn(f"{death}\nNew worker processes are started.", stacklevel=4)
+            self._processes.close(0)
+            self._processes = None
+        if self._processes is None:
+            self._processes = Processes(
+                self.num_workers,
+                self.start_method,
+                self.threads,
+                self._make_decoder,
+                self.index,
+                self.size,
+                pool.frames,
+            )
+            weakref.finalize(self, self._processes.close, PATIENCE_SECONDS)
+        return ProcessWorkers(self._processes)
+
+    def _decoder(self, number: int) -> Decoder:
+        while len(self._decoders) <= number:
+            self._decoders.append(self._make_decoder(self.index, self.size))
+        return self._decoders[number]
+
+    def _stop(self) -> None:
+        run, self._run = self._run, None
+        if run is None:
+            return
+        if run.stop():
+            assert self._pool is not None
+            self._pool.free_all()
+            return
+        # A read that still goes on writes into these slots, with this decoder.
+        self._pool, self._decoders = None, []
+        if self._processes is not None:
+            self._processes.close(0)
+            self._processes = None
+
+    def _take(self, run: EpochRun, began: float) -> Batch:
+        """Return the run's next batch, which was asked for at the time `began`, and keep count."""
+        delivery = run.take() if run is self._run else None
+        ended = time.perf_counter()
+        if delivery is None:
+            raise RuntimeError("this iterator was ended: another one of the same loader was begun, or it was closed")
+        counts = self.counts
+        counts.wait_seconds += ended - began
+        counts.first_request = counts.first_request or began
+        counts.first_batch = counts.first_batch or ended
+        self._count(run, delivery)
+        return delivery.batch
+
+    def _count(self, run: EpochRun, delivery: Delivery) -> None:
+        counts, costs, faults = self.counts, run.new_costs(), run.new_faults()
+        counts.images += len(delivery.batch["image"])
+        counts.batches += 1
+        counts.skipped_frames += sum(fault.positions for fault in faults)
+        self.ledger += faults
+        counts.reads += costs.reads
+        counts.delivered_frames += costs.delivered_frames
+        counts.decoded_frames += costs.decoded_frames
+        counts.peak_held_frames = max(counts.peak_held_frames, run.pool.peak_held)
+        done = self._place.position + delivery.num_positions * self.world_size
+        self._place, self._under_way = Place(self._place.epoch, done), True
+        if not run.batches_left:
+            self._note_left_out(run.order, self._place.epoch)
+            self._place, self._under_way = Place(self._place.epoch + 1, 0), False
+
+    def _note_left_out(self, order: RankOrder, epoch: int) -> None:
+        """Note, on one rank, what no rank delivered because it could not be dealt out evenly."""
+        if self.rank == 0 and not self.drop_last:
+            for position in order.left_out.tolist():
+                video_ids, frames = self.index.locate(order.order[position : position + 1])
+                path, reason = self.index.path(int(video_ids[0])), "the last batch could not be dealt out evenly"
+                self.ledger.append(Fault(path, int(frames[0]), epoch, reason))
+                self.counts.skipped_frames += 1
+
+
+class BatchIterator(Iterator[Batch]):
+    """What is left of an epoch. Threads start at the first batch, and end with the iterator."""
+
+    def __init__(self, loader: VideoLoader) -> None:
+        self._loader = loader
+        self._run: EpochRun | None = None
+
+    def __next__(self) -> Batch:
+        began = time.perf_counter()
+        if self._run is None:
+            self._run = self._loader._start()
+            # Threads know the run but not this iterator: when nobody holds it any more, they end.
+            self._end = weakref.finalize(self, self._run.stop)
+        try:
+            if not self._run.batches_left:
+                raise StopIteration
+            batch = self._loader._take(self._run, began)
+        except BaseException:
+            self._end()
+            raise
+        if not self._run.batches_left:
+            self._end()  # Lightning does not ask again after the last batch
+        return batch
+
+
+def _warn_of_lost_bits(index: VideoIndex) -> None:
+    """Say once for a data set that pictures of more than 8 bits do not keep them."""
+    deep = index.deep
+    if len(deep) and index not in _TOLD_OF_LOST_BITS:
+        _TOLD_OF_LOST_BITS.add(index)
+        first = int(deep[0])
+        warnings.warn(
+            f"{len(deep)} of {index.num_videos} videos have more than 8 bits a sample, and frames are uint8:"
+            f" the rest is cut off. The first is {index.path(first)} ({index.pixel_format(first)}).",
+            stacklevel=3,
+        )
+
+
+_TOLD_OF_LOST_BITS: weakref.WeakSet[VideoIndex] = weakref.WeakSet()
+
+
+def _warn_of_short_sight(sampler: Sampler, num_positions: int, reach: int) -> None:
+    """Say so where a sampler's chunks spread further than look-ahead and memory reach, and are decoded piecemeal."""
+    needed = min(getattr(sampler, "needed_lookahead", 1), num_positions)
+    if needed > reach:
+        warnings.warn(
+            f"The sampler spreads each chunk over {needed} positions and the look-ahead reaches {reach}, so chunks"
+            f" are decoded more than once: take about {max(1, 100 * reach // needed)} % as many lanes or frames of"
+            " buffer, or raise data.lookahead_bytes.",
+            stacklevel=3,
+        )

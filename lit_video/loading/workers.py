@@ -1,0 +1,132 @@
+"""Where reads are decoded: on threads of this process, or in processes with threads of their own.
+
+What decodes is given reads with slots to fill and answers with the number of each read that is done; which thread or
+process took it, and in what order, makes no difference to anybody.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from lit_video.decoders.base import Decoder
+from lit_video.planning.planner import GopRead
+
+
+class Job(NamedTuple):
+    """A read, and the slots for its wanted frames in the order of `read.frame_indices`."""
+
+    number: int
+    read: GopRead
+    slots: Sequence[int]
+
+
+class Done(NamedTuple):
+    """A job that ended; the slots are written unless there was an error."""
+
+    number: int
+    error: BaseException | None
+
+
+@runtime_checkable
+class Workers(Protocol):
+    """What runs jobs."""
+
+    def submit(self, job: Job) -> None:
+        """Have a job done. Jobs are begun in the order in which they are submitted."""
+        ...
+
+    def wait(self) -> Done | None:
+        """Return the next job that ended; None once `interrupt` was called.
+
+        Raises:
+            WorkerError: A worker died.
+        """
+        ...
+
+    def check(self) -> None:
+        """Find out whether a worker died, even if nothing is asked of it now. May be called from any thread.
+
+        Raises:
+            WorkerError: One did.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Begin no further job, and let whoever waits go. May be called from any thread."""
+        ...
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """Tell whether nobody writes into slots any more within the time. Nobody may submit or wait any more."""
+        ...
+
+
+class ThreadWorkers:
+    """Decodes on threads of this process: PyAV releases the interpreter's lock, and nothing is pickled or copied.
+
+    Args:
+        decoders: One for each thread. They are not closed here.
+        slots: The pool's frames.
+    """
+
+    def __init__(self, decoders: Sequence[Decoder], slots: Tensor) -> None:
+        self._slots = slots
+        self._todo: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        # Daemons: a program that ends while a long read is under way does not wait for it.
+        self._threads = [
+            threading.Thread(target=self._work, args=(decoder,), name=f"lit_video-decode-{number}", daemon=True)
+            for number, decoder in enumerate(decoders)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Have a job done."""
+        self._todo.put(job)
+
+    def wait(self) -> Done | None:
+        """Return the next job that ended; None once `interrupt` was called."""
+        return None if self._stopped.is_set() else self._done.get()
+
+    def check(self) -> None:
+        """Do nothing: threads do not die."""
+
+    def interrupt(self) -> None:
+        """Begin no further job, and let whoever waits go."""
+        self._stopped.set()
+        self._done.put(None)
+        for _ in self._threads:
+            self._todo.put(None)
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """Tell whether all threads ended within the time."""
+        return join(self._threads, timeout_seconds)
+
+    def _work(self, decoder: Decoder) -> None:
+        while (job := self._todo.get()) is not None and not self._stopped.is_set():
+            self._done.put(Done(job.number, run(job, decoder, self._slots)))
+
+
+def run(job: Job, decoder: Decoder, slots: Tensor) -> BaseException | None:
+    """Decode one job into its slots, and return what went wrong, if anything did."""
+    try:
+        decoder.decode(job.read, [slots[slot] for slot in job.slots])
+    except BaseException as error:  # whatever it is, the consumer raises it; swallowed here, it would wait for ever
+        return error
+    return None
+
+
+def join(threads: Sequence[threading.Thread], timeout_seconds: float) -> bool:
+    """Wait for threads other than this one, all together at most `timeout_seconds`; tell whether all have ended."""
+    deadline = time.monotonic() + timeout_seconds
+    for thread in threads:
+        if thread is not threading.current_thread():
+            thread.join(max(0.0, deadline - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)

@@ -1,0 +1,5 @@
+"""What a run did, in numbers and pictures.
+
+`throughput` is Lightning's callback that writes throughput.json, `copies` counts what crosses between CPU and GPU,
+`contact_sheet` draws a batch, `canvas` is what all figures share. May know a run, and change nothing in it.
+"""

@@ -1,0 +1,116 @@
+"""One order for all ranks: which positions of it are whose.
+
+The sequence of positions is cut into global batches of world_size × batch_size, the same for every rank, and each
+global batch is dealt out so that ranks share as little decoding as can be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Int64
+
+from lit_video.index import VideoIndex
+from lit_video.samplers.base import Order
+from lit_video.support.rng import mix, rng
+
+SHARDS = ("gop", "slot")
+
+
+@dataclass(frozen=True, eq=False)
+class RankOrder:
+    """The part of an epoch's order that one rank delivers, from a global position on. It is itself an order.
+
+    Args:
+        order: Of the epoch, for all ranks.
+        index: The videos.
+        batch_size: Of one rank.
+        rank: This one, from 0.
+        world_size: Number of ranks.
+        begin: Global position to begin at.
+        drop_last: Leave out the last global batch where it is short.
+        shard: `gop`: a position goes to the rank that owns its GOP this epoch, or to the next one that is short of a
+            full batch. `slot`: positions go to ranks in runs of `batch_size`.
+        key: Of the epoch: names the owners of GOPs.
+    """
+
+    order: Order
+    index: VideoIndex
+    batch_size: int
+    rank: int = 0
+    world_size: int = 1
+    begin: int = 0
+    drop_last: bool = False
+    shard: str = "gop"
+    key: tuple[int, int] = (0, 0)
+
+    @property
+    def global_batch_size(self) -> int:
+        """Positions of one batch of all ranks."""
+        return self.batch_size * self.world_size
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Size of each batch of this rank; the same on every rank."""
+        full, rest = divmod(len(self.order) - self.begin, self.global_batch_size)
+        last = 0 if self.drop_last else rest // self.world_size
+        return [self.batch_size] * full + [last] * (last > 0)
+
+    @property
+    def left_out(self) -> Int64[np.ndarray, " positions"]:
+        """Global positions that no rank delivers, because the last global batch could not be dealt out evenly."""
+        covered = self.begin + self.world_size * sum(self.batch_sizes)
+        return np.arange(covered, len(self.order))
+
+    def __len__(self) -> int:
+        return sum(self.batch_sizes)
+
+    def __getitem__(self, places: slice) -> Int64[np.ndarray, " places"]:
+        """Return the frame ids at a half-open range of this rank's own positions."""
+        positions = self.positions(places)
+        if not len(positions):
+            return np.empty(0, np.int64)
+        first, last = int(positions.min()), int(positions.max())
+        return np.asarray(self.order[first : last + 1])[positions - first]
+
+    def positions(self, places: slice) -> Int64[np.ndarray, " places"]:
+        """Return the global positions of a half-open range of this rank's own."""
+        begin, end, step = places.indices(len(self))
+        if self.world_size == 1:
+            return np.arange(self.begin + begin, self.begin + end, step)
+        batches = range(begin // self.batch_size, -(-end // self.batch_size))
+        dealt = [self._deal(number) for number in batches] or [np.empty(0, np.int64)]
+        offset = batches.start * self.batch_size
+        return np.concatenate(dealt)[begin - offset : end - offset : step]
+
+    def _deal(self, number: int) -> Int64[np.ndarray, " batch"]:
+        """Return this rank's global positions in global batch `number`, ascending."""
+        begin = self.begin + number * self.global_batch_size
+        size = min(self.global_batch_size, len(self.order) - begin) // self.world_size
+        positions = np.arange(begin, begin + size * self.world_size)
+        if self.shard == "slot":
+            return positions[self.rank * size : (self.rank + 1) * size]
+        return positions[self._owners(begin, size) == self.rank]
+
+    def _owners(self, begin: int, size: int) -> Int64[np.ndarray, " positions"]:
+        frame_ids = np.asarray(self.order[begin : begin + size * self.world_size])
+        owners = self._owner_of_gop(frame_ids)
+        room = np.full(self.world_size, size)
+        for place, owner in enumerate(owners):
+            while not room[owner]:
+                owner = (owner + 1) % self.world_size
+            owners[place] = owner
+            room[owner] -= 1
+        return owners
+
+    def _owner_of_gop(self, frame_ids: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+        video_ids, _ = self.index.locate(frame_ids)
+        gops = (self.index.offset[video_ids] + self.index.start_of(frame_ids)).astype(np.uint64)
+        return (mix(gops ^ np.uint64(_epoch_key(*self.key))) % np.uint64(self.world_size)).astype(np.int64)
+
+
+@lru_cache(maxsize=4)
+def _epoch_key(seed: int, epoch: int) -> int:
+    return int(rng(seed, "shard", epoch).integers(2**63))
