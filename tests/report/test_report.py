@@ -16,10 +16,10 @@ from PIL import Image
 
 from lit_video.bias import Recommendation
 from lit_video.checks.stamps import read_stamp, write_stamped
+from lit_video.commands.hydra_front import GROUPS
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import VideoIndex
 from lit_video.report.advice import Standing, command, pick, translate
-from lit_video.report.command import GROUPS
 from lit_video.report.contenders import chunked, different, list_contenders, uniform
 from lit_video.report.contest import Read, load, together
 from lit_video.report.costs import decode_theory, fit_costs
