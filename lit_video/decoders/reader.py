@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from av.video.frame import VideoFrame
 
 from lit_video.decoders.codecs import OpenCodec, SharedCodecs
-from lit_video.decoders.one_file import OpenVideo
+from lit_video.decoders.one_file import OpenVideo, check_unchanged
 from lit_video.decoders.refusals import reasons, without
 from lit_video.index import VideoIndex
 from lit_video.media.container import UNREADABLE, reason_of

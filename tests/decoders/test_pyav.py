@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_video.checks.stamps import read_stamp, write_stamped
-from lit_video.decoders import one_file
+from lit_video.decoders import one_file, reader
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.scaler import Scaler
 from lit_video.index import VideoIndex
@@ -213,7 +213,8 @@ class TestFiles:
         for packet in spoilt:
             data[packet.pos : packet.pos + packet.size] = bytes(packet.size)
         path.write_bytes(data)
-        monkeypatch.setattr(one_file, "check_unchanged", lambda index, video_id: None)
+        for module in (one_file, reader):
+            monkeypatch.setattr(module, "check_unchanged", lambda index, video_id: None)
         decoder = PyAVDecoder(index, (96, 96))
         with pytest.raises(DecodeError, match=r"could not decode frames \[21, 25\] of 40") as caught:
             decode(decoder, read_of(index, 0, (21, 25)), (96, 96))
