@@ -24,9 +24,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from lightning import Trainer
 from omegaconf import OmegaConf
 
+from lit_video.checks.stamps import write_stamped
 from lit_video.commands import main as command
 from lit_video.support import errors
-from lit_video.checks.stamps import write_stamped
 from tests.programs import composed
 from tests.zoo import ZOO
 
