@@ -134,9 +134,14 @@ class VideoDataModule(LightningDataModule):
         self._scan()
         self._check_same_on_all_ranks()
 
-    def train_dataloader(self) -> LightningBatches:
-        """Return what Lightning iterates: the loader's batches, from the place on that comes next."""
-        assert self.trainer is not None
+    def train_dataloader(self) -> LightningBatches | VideoLoader:
+        """Return what Lightning iterates: the loader's batches, from the place on that comes next.
+
+        Without a trainer it is the loader itself, whose images are as decoded: the transform is a hook of training.
+
+        Raises:
+            DataError: An epoch has no batch.
+        """
         before, self._batches = self._batches, None
         self.close()
         self.loader = self.make_loader()
@@ -149,6 +154,9 @@ class VideoDataModule(LightningDataModule):
         self.loader.counts, self.loader.ledger = self._counts, self._ledger
         if self._state:
             self.loader.check_state(self._state)  # here already, before anything is trained
+        if self.trainer is None:
+            self.loader.go_to(self._resume() or self.loader.place)
+            return self.loader
         goes_on = before is not None and before.trainer is self.trainer
         begin = before.place if goes_on and before is not None else Place(self.trainer.current_epoch, 0)
         self._batches = LightningBatches(self.loader, self.trainer, begin, self._resume)
@@ -188,8 +196,10 @@ class VideoDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place after the last batch that was processed, for Lightning's checkpoint."""
-        if self.loader is None or self._batches is None or self._state:
+        if self.loader is None or self._state:
             return dict(self._state or {})
+        if self._batches is None:  # no trainer
+            return self.loader.state_dict()
         return self.loader.state_at(*self._batches.place)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -2,12 +2,15 @@
 
 import os
 from functools import partial
+from itertools import islice
 
 import pytest
 import torch
 from lightning import Callback, Trainer
 
 from lit_video.datamodule import VideoDataModule
+from lit_video.decoders.pyav import PyAVDecoder
+from lit_video.loading.loader import VideoLoader
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import DecodeError
 from lit_video.training.models import DummyModel, NoModel
@@ -54,6 +57,44 @@ def test_an_epoch_reaches_the_model_in_the_samplers_order(videos, index):
     batches, _ = fit(module_of(videos))
     assert ids(batches, index) == UniformSampler(index, 0).order(0).tolist()
     assert batches[0]["image"].dtype == torch.uint8
+
+
+def test_without_a_trainer(videos, index):
+    datamodule = module_of(videos)
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    order = UniformSampler(index, 0).order
+    batches = list(islice(datamodule.train_dataloader(), 3))
+    assert ids(batches, index) == order(0)[:48].tolist()
+    state = datamodule.state_dict()
+    datamodule.close()
+    another = module_of(videos)
+    another.setup("fit")
+    another.load_state_dict(state)
+    loader = another.train_dataloader()
+    assert ids(loader, index) == order(0)[48:].tolist()
+    assert ids(loader, index) == order(1)[:].tolist()
+    another.close()
+
+
+@pytest.mark.parametrize("what", ["fit", "validate", "test", "predict"])
+def test_lightning_takes_a_loader_as_it_is(what, index):
+    class Model(NoModel):
+        def __init__(self):
+            super().__init__()
+            self.batches = []
+
+        def step(self, batch, batch_idx):
+            self.batches.append(batch)
+            return torch.zeros(())
+
+        validation_step = test_step = predict_step = step
+
+    model, seen = Model(), Seen()
+    loader = VideoLoader(index, UniformSampler(index, 0), PyAVDecoder, size=96, batch_size=16)
+    getattr(Trainer(**QUIET, max_epochs=1, callbacks=[seen]), what)(model, loader)
+    loader.close()
+    assert ids(model.batches or seen.batches, index) == UniformSampler(index, 0).order(0)[:].tolist()
 
 
 def test_each_epoch_has_its_own_order(videos, index):

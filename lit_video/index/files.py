@@ -39,7 +39,7 @@ def find_files(paths: PathLike | Sequence[PathLike]) -> list[Path]:
 
 def request_key(paths: PathLike | Sequence[PathLike]) -> list[str]:
     """Return what names a request for `paths` in the cache: each part made absolute, globs left as they are."""
-    return [str(Path(root).expanduser().absolute()) for root in _roots(paths)]
+    return [str(_absolute(root)) for root in _roots(paths)]
 
 
 def _roots(paths: object) -> list[str]:
@@ -56,7 +56,7 @@ def _roots(paths: object) -> list[str]:
 
 
 def _expand(root: str) -> list[Path]:
-    path = Path(root).expanduser().absolute()
+    path = _absolute(root)
     try:
         if stat.S_ISDIR(path.stat().st_mode):
             return _search(path)
@@ -69,6 +69,15 @@ def _expand(root: str) -> list[Path]:
     if glob.has_magic(root):
         return _match(path)
     raise DataError(f"{root}: no such file or folder.\nName a folder, a file or a glob, as in data.root=FOLDER")
+
+
+def _absolute(root: str) -> Path:
+    """Return the path without `..`, so that one folder has one name; of a link `..` is the parent of its target."""
+    path = Path(root).expanduser().absolute()
+    if ".." not in path.parts:
+        return path
+    last = len(path.parts) - 1 - path.parts[::-1].index("..")
+    return Path(*path.parts[: last + 1]).resolve().joinpath(*path.parts[last + 1 :])
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:

@@ -69,6 +69,8 @@ class VideoLoader:
         ValueError: An argument out of range.
     """
 
+    batch_sampler = None  # Lightning asks whoever has a sampler for this one too, before it validates
+
     def __init__(
         self,
         index: VideoIndex,

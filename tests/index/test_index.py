@@ -221,6 +221,16 @@ class TestFiles:
             "1.mp4",
         ]
 
+    def test_one_folder_named_twice_is_one_folder(self, videos, tmp_path):
+        (tmp_path / "link").symlink_to(videos)
+        here = tmp_path / "there" / ".." / "videos"
+        (tmp_path / "there").mkdir()
+        (tmp_path / "videos").symlink_to(videos)
+        assert find_files(here) == find_files(tmp_path / "videos")
+        assert find_files([here, tmp_path / "videos"]) == find_files(here)
+        above = tmp_path / "link" / ".." / videos.name  # of a link the parent is that of where it leads
+        assert find_files(above) == find_files(videos)
+
     def test_names_with_glob_characters_are_files_first(self, videos, tmp_path):
         shutil.copy(videos / "0.mp4", tmp_path / "a[1].mp4")
         assert [p.name for p in find_files(tmp_path / "a[1].mp4")] == ["a[1].mp4"]
