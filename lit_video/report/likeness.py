@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from lit_video.bias import CorrelationModel, estimate_R, fit_R, h_curve
-from lit_video.report.pilot import Footage, Pilot, few_videos, window_length
+from lit_video.report.pilot import Footage, Pilot, window_length
 from lit_video.report.setting import Options
 from lit_video.support.errors import DataError
 from lit_video.support.rng import rng
@@ -74,7 +74,7 @@ def measure_likeness(pilot: Pilot, options: Options, seed: int, num_lags: int) -
     Raises:
         DataError: The videos are too short, or all frames are the same.
     """
-    length, few = window_length(pilot.footage, options.max_lag), few_videos(pilot.footage)
+    length, few = window_length(pilot.footage, options.max_lag), pilot.footage.few
     measured = length // 2 + 1 if few else length
     if measured < FEWEST_LAGS:
         raise DataError(

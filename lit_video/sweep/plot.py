@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lit_video.measuring.canvas import COLOURS, INK, new_figure, png
-from lit_video.report.markdown import number
+from lit_video.report.document import number
 from lit_video.sweep.ranking import Ranking, Row
 from lit_video.sweep.reading import keys_of, label
 
@@ -16,11 +16,8 @@ PANELS = (("images_per_s", "images/s"), ("effective_images_per_s", "effective im
 def draw(ranking: Ranking) -> bytes:
     """Return a bar for each job that ended well, longest on top, in each of two orders."""
     rows = [row for row in ranking.rows if row.images_per_s is not None]
-    figure, panels = new_figure(_title(rows), columns=2)
-    figure.set_figheight(max(3.2, 1.5 + 0.3 * min(MOST, len(rows))))
-    figure.set_figwidth(13)
-    figure.subplots_adjust(left=0.19, right=0.96, top=1 - 0.8 / figure.get_figheight(), wspace=0.75)
-    figure.subplots_adjust(bottom=0.55 / figure.get_figheight())
+    height = max(3.2, 1.5 + 0.3 * min(MOST, len(rows)))
+    figure, panels = new_figure(_title(rows), columns=2, width=13, height=height)
     keys = keys_of(ranking)
     for axes, (name, title) in zip(panels, PANELS, strict=True):
         _bars(axes, [(getattr(row, name), label(row, keys), _colour(row)) for row in rows], title)
