@@ -91,18 +91,3 @@ def best_of_others(rows: Sequence[Row], best: Row) -> list[Row]:
         if row is not best:
             found.setdefault("single" if single else row["family"], row)
     return list(found.values())
-
-
-def pareto(rows: Sequence[Row], horizon: str) -> list[str]:
-    """Return the names of the unbiased contenders among which speed and worth are a choice, fastest first.
-
-    From the one of most worth on, each is faster than the one before by more than the error of both rates: what is
-    faster by less may be no faster at all.
-    """
-    fair = [row for row in rows if row["exact_uniform"] and row["deff"][horizon]]
-    front: list[Row] = []
-    for row in sorted(fair, key=lambda row: (row["deff"][horizon], -row["images_per_s"])):
-        faster = row["images_per_s"] - front[-1]["images_per_s"] if front else math.inf
-        if not front or faster > math.hypot(row["interval"], front[-1]["interval"]):
-            front.append(row)
-    return [row["name"] for row in reversed(front)]

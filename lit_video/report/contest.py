@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from scipy import stats
 from torch import Tensor
 
 from lit_video.decoders.base import Decoder
-from lit_video.loading.loader import Batch, VideoLoader
+from lit_video.loading.loader import VideoLoader
 from lit_video.loading.resume import Place
 from lit_video.planning.planner import Budget, GopRead
 from lit_video.report.choices import Contender
@@ -112,7 +113,6 @@ class Measured:
         standard_error: Of it, from parts of the measurement.
         interval: Half of its 95 % interval, by Student's t.
         seconds: How long the measurement was.
-        images_handed_out: Meanwhile.
         first_batch_seconds: From the first request to the first batch, which is before the measurement.
         wait_seconds: For batches, the first apart.
         decoded_per_image: Decode amplification.
@@ -129,7 +129,6 @@ class Measured:
     standard_error: float
     interval: float
     seconds: float
-    images_handed_out: int
     first_batch_seconds: float
     wait_seconds: float
     decoded_per_image: float
@@ -176,19 +175,13 @@ def load(setting: Setting, options: Options, contender: Contender, number: int) 
 
 def _run(loader: VideoLoader, reads: Sequence[Read], options: Options) -> tuple[float, float, float]:
     """Return when the first batch was asked for, when it came, and when the last one came."""
-    batches = _forever(loader)
+    batches = itertools.chain.from_iterable(itertools.repeat(loader))  # one epoch after another
     asked = time.perf_counter()
     next(batches)
     began = time.perf_counter()
     while not _enough(reads, began, options):
         next(batches)
     return asked, began, time.perf_counter()
-
-
-def _forever(loader: VideoLoader) -> Iterator[Batch]:
-    """Yield the batches of one epoch after another."""
-    while True:
-        yield from loader
 
 
 def _enough(reads: Sequence[Read], began: float, options: Options) -> bool:
@@ -208,7 +201,6 @@ def together(rounds: Sequence[Round]) -> Measured:
         standard_error=standard_error,
         interval=float(stats.t.ppf(0.975, len(rates) - 1)) * standard_error,
         seconds=seconds,
-        images_handed_out=sum(one.loader.counts.images - one.loader.batch_size for one in rounds),
         first_batch_seconds=float(np.mean([one.began - one.asked for one in rounds])),
         wait_seconds=sum(max(0.0, one.loader.counts.wait_seconds - (one.began - one.asked)) for one in rounds),
         decoded_per_image=sum(read.decoded for read in reads) / filled,

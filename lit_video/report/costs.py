@@ -79,24 +79,18 @@ def plan_epoch(setting: Setting, contender: Contender, measured: Measured, costs
     decoded, opened, wanted = reads.decoded_frames / filled, reads.num_reads / filled, wanted / filled
     here = costs.per_image(measured.decoded_per_image, measured.wanted_per_image, measured.reads_per_image)
     there = costs.per_image(decoded, wanted, opened)
-    theory, formula = decode_theory(setting, contender, measured.budget.lookahead)
     rates = ("images_per_s", "standard_error", "interval")
     return {name: getattr(measured, name) * here / there for name in rates} | {
         "decoded_per_image": decoded,
-        "decoded_per_image_theory": theory,
-        "decoded_per_image_formula": formula,
+        "decoded_per_image_theory": decode_theory(setting, contender, measured.budget.lookahead),
         "reads_per_image": opened,
     }
 
 
-def decode_theory(setting: Setting, contender: Contender, lookahead: int) -> tuple[float | None, str]:
-    """Return the decode amplification that docs/bias.md gives, and its name there."""
-    if contender.family == "uniform" and lookahead == 1:
-        return 1 + setting.lead_in, "F47"
-    if contender.family == "uniform":
-        return planner_sliding(setting.gop_lengths, lookahead).decoded, "F48"
+def decode_theory(setting: Setting, contender: Contender, lookahead: int) -> float | None:
+    """Return the decode amplification that docs/bias.md gives; None where it gives none."""
+    if contender.family == "uniform":  # F47 without a look-ahead, else F48
+        return 1 + setting.lead_in if lookahead == 1 else planner_sliding(setting.gop_lengths, lookahead).decoded
     if contender.chunk == "gop" or contender.family == "sequential":
-        return 1.0, "whole GOPs"
-    if isinstance(contender.chunk, int):
-        return 1 + setting.lead_in / contender.chunk, "1 + (L − 1)/(2k)"
-    return None, ""
+        return 1.0
+    return 1 + setting.lead_in / contender.chunk if isinstance(contender.chunk, int) else None

@@ -17,9 +17,9 @@ HORIZON_WORDS = {
 
 PICTURES = {
     "throughput.png": """
-Right is faster, up is more worth, over many batches; along a dashed line the effective images/s are the same. Bars are
-95 % intervals: of the speed from this measurement, of the worth from R. The dark line or ring is the front: from one of
-its points to the next, speed is won that the measurement can tell from none. Hollow: biased.
+Circles: images/s, with their 95 % interval in this measurement. Diamonds: as many independent images would do the same
+for the gradient over many batches; their interval has that of R in it, too. The further a diamond lies to the left, the
+more images repeat each other. Where intervals overlap, the measurement cannot tell which is better. Hollow: biased.
 """,
     "correlation.png": """
 1: the same gradient; 0: as different as frames taken at random. The longer it stays high, the less a run of
@@ -163,8 +163,9 @@ def _notes(facts: Mapping[str, Any]) -> list[str]:
     notes += [f"{row['name']}: {warning}" for row in rows for warning in row["measured"]["warnings"]]
     if any(value is None for row in rows for value in row["effective_images_per_s"].values()):
         notes.append("–: by its law the sum does not vary at all: so short an epoch is nearly complete by then.")
-    off = [row["name"] for row in rows if _law_is_off(row)]
-    if off:
+    known = [row for row in rows if row["exact_uniform"] and row["measured"]["deff_batch"] is not None]
+    real = [(row["name"], row["deff"]["batch"], row["measured"]["deff_batch"]) for row in known]
+    if off := [name for name, law, measured in real if abs(law - measured) > OFF * measured]:
         notes.append(f"*deff batch* is off for {listed(off)}: compare the one that was measured, further down.")
     if frames < remembered:
         notes.append(
@@ -172,12 +173,6 @@ def _notes(facts: Mapping[str, Any]) -> list[str]:
             "design effect says most of all that an epoch has each frame once. Follow the long run."
         )
     return ["\n".join(f"- {note}" for note in notes)] if notes else []
-
-
-def _law_is_off(row: Mapping[str, Any]) -> bool:
-    """Tell whether batches of the real orders have another design effect than the law says."""
-    measured, law = row["measured"]["deff_batch"], row["deff"]["batch"]
-    return measured is not None and row["exact_uniform"] and abs(law - measured) > OFF * measured
 
 
 def _measurement(facts: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from lit_video.bias import momentum_reach, planner_sliding
 from lit_video.bias.planner_law import SLOTS_PER_FRAME
 from lit_video.measuring.throughput import machine
 from lit_video.planning.planner import plan
-from lit_video.report.advice import best_of_others, pareto, pick, propose, tied
+from lit_video.report.advice import best_of_others, pick, propose, tied
 from lit_video.report.choices import Contender, command, list_contenders, overrides, translate, uniform_reach
 from lit_video.report.contest import Measured, compete
 from lit_video.report.costs import PLANNED, Costs, fit_costs, plan_epoch
@@ -35,7 +35,7 @@ Facts = dict[str, Any]
 
 DIGITS = 6  # of a number in the report
 MEASURED = (
-    "images_per_s", "seconds", "images_handed_out", "first_batch_seconds", "wait_seconds", "decoded_per_image",
+    "images_per_s", "seconds", "first_batch_seconds", "wait_seconds", "decoded_per_image",
     "reads_per_image", "peak_held_frames", "warnings",
 )  # fmt: skip
 
@@ -86,7 +86,6 @@ def measure(
                 "law": asdict(law) | {"name": (known or [proposed])[0].name},
             },
             "contenders": rows,
-            "pareto": {horizon: pareto(rows, horizon) for horizon in HORIZONS},
             "data": _data(setting, pilot),
             "settings": _settings(setting, threads, names),
             "options": asdict(options),
@@ -127,9 +126,14 @@ def _row(
     """Return one row of the table; `curves` has the design effects of real orders."""
     batch_size, epoch = setting.batch_size, plan_epoch(setting, contender, measured, costs)
     worth = weigh(contender.make(setting.seed), likeness, batch_size)
-    limits = batch_size, options.noise, options.consumer_rate
     curve = next(one for one in curves if one["name"] == contender.sampler_name)
     real = dict(zip(curve["slots"], curve["measured"] or (), strict=False))
+
+    def effective(deffs: Mapping[str, float], errors: int) -> Facts:
+        speed = max(0.0, epoch["images_per_s"] + errors * epoch["interval"])
+        limits = batch_size, options.noise, options.consumer_rate
+        return {horizon: effective_rate(speed, deff, *limits) for horizon, deff in deffs.items()}
+
     return {
         "name": contender.name,
         "family": contender.family,
@@ -138,7 +142,9 @@ def _row(
         "lookahead": measured.budget.lookahead,
         **epoch,
         **asdict(worth),
-        "effective_images_per_s": {h: effective_rate(epoch["images_per_s"], d, *limits) for h, d in worth.deff.items()},
+        "effective_images_per_s": effective(worth.deff, 0),
+        "effective_low": effective(worth.deff_high, -1),
+        "effective_high": effective(worth.deff_low, 1),
         "effective_batch_size": {h: batch_size / d if d else None for h, d in worth.deff.items()},
         "measured": {name: getattr(measured, name) for name in MEASURED} | {"deff_batch": real.get(batch_size)},
     }
@@ -185,7 +191,6 @@ def _correlation(likeness: Likeness, pilot: Pilot, features: Features) -> Facts:
             "frames": len(pilot.frame_ids),
             "runs": len(pilot.runs),
             "pairs": len(pilot.pairs),
-            "seconds": pilot.seconds,
         },
         "bootstrap": "blocks" if likeness.block else "videos",
         "bootstrap_words": likeness.bootstrap,

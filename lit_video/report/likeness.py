@@ -84,7 +84,11 @@ def measure_likeness(pilot: Pilot, options: Options, seed: int, num_lags: int) -
     block = length - measured + 1 if few else None
     runs = [run for run in pilot.runs if len(run) >= length]
     pairs = pilot.vectors_of(pilot.pairs.ravel()).reshape(len(pilot.pairs), 2, -1)
-    _refuse_equal(pairs)
+    if np.array_equal(pairs[:, 0], pairs[:, 1]):
+        raise DataError(
+            "All frames that were looked at are the same: there is nothing to measure.\n"
+            "Name other videos, as in data.root=FOLDER"
+        )
     found = estimate_R(
         [pilot.vectors_of(run) for run in runs],
         pairs,
@@ -105,14 +109,6 @@ def measure_likeness(pilot: Pilot, options: Options, seed: int, num_lags: int) -
 
 def _carried_on(values: Float64[np.ndarray, " lags"], num_lags: int) -> Float64[np.ndarray, " more_lags"]:
     return np.pad(values, (0, num_lags - len(values)), mode="edge")
-
-
-def _refuse_equal(pairs: np.ndarray) -> None:
-    if not np.any(pairs[:, 0] != pairs[:, 1]):
-        raise DataError(
-            "All frames that were looked at are the same: there is nothing to measure.\n"
-            "Name other videos, as in data.root=FOLDER"
-        )
 
 
 def correlation_of_all(pilot: Pilot, num_lags: int) -> Float64[np.ndarray, " lags"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +10,17 @@ import numpy as np
 from lit_video.measuring.canvas import COLOURS, GUIDE, INK, MARKERS, label_column, new_figure, plain_numbers, png
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LEAST_DEFF = 0.1  # that is shown
-FAR = 0.6  # of the width, from the left: a line from there to the names at the right would cross others
+OFFSET = 0.13  # of markers from the middle of their row
 LEGEND = {"frameon": True, "framealpha": 0.9, "edgecolor": "none", "fontsize": 9}
 
 
 def draw(facts: Mapping[str, Any]) -> dict[str, bytes]:
     """Return all figures as PNG files, by file name."""
     figures = {
-        "throughput.png": draw_throughput(facts["contenders"], facts["pareto"]["long"]),
+        "throughput.png": draw_throughput(facts["contenders"], facts["recommendation"]["name"]),
         "correlation.png": draw_correlation(facts["correlation"]),
         "deff_by_horizon.png": draw_deff_by_horizon(facts["deff_by_horizon"], facts["settings"]["batch_size"]),
         "lookahead.png": draw_lookahead(facts["lookahead"]),
@@ -30,80 +28,38 @@ def draw(facts: Mapping[str, Any]) -> dict[str, bytes]:
     return {name: png(figure) for name, figure in figures.items()}
 
 
-def draw_throughput(contenders: Sequence[Mapping[str, Any]], front: Sequence[str]) -> Figure:
-    """Draw images per second against what each is worth over many batches, and lines of equal effective rate.
+def draw_throughput(contenders: Sequence[Mapping[str, Any]], chosen: str) -> Figure:
+    """Draw images per second and, over many batches, effective ones, with their intervals; the best on top.
 
     Args:
         contenders: The rows of the table.
-        front: Names of those that the others do not beat, fastest first.
+        chosen: Name of the one that is recommended.
     """
-    rows = [row for row in contenders if row["deff"]["long"]]
-    figure, axes = new_figure("Speed against worth, over many batches")
-    x = np.array([row["images_per_s"] for row in rows])
-    y = np.array([1 / row["deff"]["long"] for row in rows])
-    x_error = np.array([row["interval"] for row in rows])
-    # A lower design effect is a higher worth; one that may be 0 has no upper end, and its bar leaves the picture.
-    ends = np.array([(row["deff_high"]["long"], row["deff_low"]["long"]) for row in rows])
-    y_ends = 1 / np.maximum(ends, 1e-6)
-    axes.set(xscale="log", yscale="log", xlabel="images per second", ylabel="worth of an image: 1 / design effect")
-    _widen(axes, x, y)
-    _iso_lines(axes, np.log(np.c_[x, y]))
-    for i, row in enumerate(rows):
-        colour, fair = COLOURS[row["family"]], row["exact_uniform"]
-        edge = INK if row["name"] in front else "white" if fair else colour
-        bars = [[min(x_error[i], 0.95 * x[i])], [x_error[i]]], [[y[i] - y_ends[i, 0]], [y_ends[i, 1] - y[i]]]
-        axes.errorbar(x[i], y[i], np.abs(bars[1]), np.abs(bars[0]), color=colour, elinewidth=1, capsize=2, alpha=0.6)
-        axes.plot(
-            x[i], y[i], MARKERS[row["family"]], color=colour if fair else "white", markeredgecolor=edge, markersize=9,
-            zorder=3,
-        )  # fmt: skip
-    on_front = [(x[i], y[i]) for name in front for i, row in enumerate(rows) if row["name"] == name]
-    axes.plot(*zip(*on_front, strict=True), color=INK, linewidth=1.2, zorder=2)
-    _name(axes, x, y, rows)
-    return figure
-
-
-def _name(axes: Axes, x: np.ndarray, y: np.ndarray, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Name the points: those far to the left above them, the others in a column at the right."""
-    far = axes.transAxes.inverted().transform(axes.transData.transform(np.c_[x, y]))[:, 0] < FAR
-    names, colours = [row["name"] for row in rows], [COLOURS[row["family"]] for row in rows]
-    for i in np.flatnonzero(far):
-        axes.annotate(
-            names[i], (x[i], y[i]), xytext=(0, -16), textcoords="offset points", ha="center", fontsize=9.5,
-            color=colours[i],
-        )  # fmt: skip
-    near = np.flatnonzero(~far)
-    label_column(axes, x[near], y[near], [names[i] for i in near], [colours[i] for i in near])
-
-
-def _widen(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Set limits with room around the points, at least a factor of 4 from end to end."""
-    for values, set_limits in ((x, axes.set_xlim), (y, axes.set_ylim)):
-        low, high = values.min(), values.max()
-        room = max(1.35, math.sqrt(max(1.0, 4 / (high / low))))
-        set_limits(low / room, high * room)
-    plain_numbers(axes.xaxis)
-    plain_numbers(axes.yaxis)
-
-
-def _iso_lines(axes: Axes, points: np.ndarray) -> None:
-    """Draw lines along which the effective rate is the same, and write it on them, away from the points."""
-    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    size = np.log([right / left, top / bottom])
-    exponents = range(math.floor(math.log10(left * bottom)), math.ceil(math.log10(right * top)) + 1)
-    for rate in (digit * 10.0**exponent for exponent in exponents for digit in (1, 2, 5)):
-        ends = np.array([max(left, rate / top), min(right, rate / bottom)])
-        if ends[0] >= ends[1]:
-            continue
-        axes.plot(ends, rate / ends, color=GUIDE, linewidth=0.7, linestyle=(0, (5, 4)), zorder=1)
-        if math.log(ends[1] / ends[0]) > 0.3 * size[0]:
-            x = np.exp(np.interp((0.1, 0.3, 0.7, 0.9), (0, 1), np.log(ends)))
-            clear = [np.hypot(*((points - np.log(spot)) / size).T).min() for spot in zip(x, rate / x, strict=True)]
-            spot = x[np.argmax(np.minimum(clear, 0.08))]
+    rows = sorted(contenders, key=lambda row: row["effective_images_per_s"]["long"] or 0)
+    figure, axes = new_figure("What each sampler makes, and what that is worth over many batches")
+    for place, row in enumerate(rows):
+        speed, effective, colour = row["images_per_s"], row["effective_images_per_s"]["long"], COLOURS[row["family"]]
+        style = {"color": colour, "capsize": 3, "elinewidth": 1.5, "markersize": 8}
+        error = [[min(row["interval"], 0.99 * speed)], [row["interval"]]]
+        axes.errorbar(speed, place + OFFSET, xerr=error, fmt="o", markerfacecolor="white", **style)
+        if effective:
+            low, high = row["effective_low"]["long"], row["effective_high"]["long"]
+            error = [[effective - max(low, 0.01 * effective)], [(high or effective) - effective]]
+            fair = colour if row["exact_uniform"] else "white"
+            axes.errorbar(effective, place - OFFSET, xerr=error, fmt="D", markerfacecolor=fair, **style)
             axes.annotate(
-                f"{rate:,.10g}/s".replace(",", " "), (spot, rate / spot), fontsize=8, color="#777777", ha="center",
-                va="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8}, zorder=1.5,
+                f"{effective:.3g}", (effective, place - OFFSET), xytext=(0, -14), textcoords="offset points",
+                ha="center", fontsize=8.5, color=colour,
             )  # fmt: skip
+    axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
+    for label, row in zip(axes.get_yticklabels(), rows, strict=True):
+        label.set(color=COLOURS[row["family"]], fontweight="bold" if row["name"] == chosen else "normal")
+    axes.set(xscale="log", xlabel="images per second, with 95 % intervals", ylim=(-0.7, len(rows) - 0.4))
+    plain_numbers(axes.xaxis)
+    for marker, face, words in (("o", "white", "images"), ("D", INK, "effective images"), ("D", "white", "biased")):
+        axes.plot([], [], marker, color=INK, markerfacecolor=face, label=words)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    return figure
 
 
 def draw_correlation(correlation: Mapping[str, Any]) -> Figure:

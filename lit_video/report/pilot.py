@@ -6,7 +6,6 @@ All of small data; of larger data, runs of neighbours and independent pairs.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +77,6 @@ class Pilot:
         vectors: Theirs, [frames, numbers].
         runs: Frame ids of consecutive frames of one video, each [n].
         pairs: Frame ids of independent frames, [pairs, 2].
-        seconds: What decoding and describing took.
     """
 
     footage: Footage
@@ -87,7 +85,6 @@ class Pilot:
     vectors: Float[np.ndarray, "frames numbers"]
     runs: Sequence[Int64[np.ndarray, " _"]]  # each of its own length
     pairs: Int64[np.ndarray, "pairs 2"]
-    seconds: float
 
     def vectors_of(self, frame_ids: Int64[np.ndarray, " n"]) -> Float[np.ndarray, "n numbers"]:
         """Return the vectors of frames that were decoded, or whose first copies were."""
@@ -100,7 +97,7 @@ def take_pilot(setting: Setting, options: Options, features: Features) -> Pilot:
     Raises:
         DecodeError: A frame could not be decoded.
     """
-    began, index = time.perf_counter(), setting.index
+    index = setting.index
     footage = Footage(index, first_copies(index))
     whole = bool(footage.lengths.sum() <= options.pilot_frames)
     all_runs = [np.arange(*index.offset[video : video + 2]) for video in footage.videos]
@@ -109,7 +106,7 @@ def take_pilot(setting: Setting, options: Options, features: Features) -> Pilot:
     pairs = rng(setting.seed, "report.pairs").integers(index.num_frames, size=(num_pairs, 2))
     frame_ids = np.unique(footage.original(np.concatenate([*runs, pairs.ravel()])))
     vectors = features.finish(_describe(setting, frame_ids, features.describe), frame_ids)
-    return Pilot(footage, whole, frame_ids, vectors, runs, pairs, time.perf_counter() - began)
+    return Pilot(footage, whole, frame_ids, vectors, runs, pairs)
 
 
 def window_length(footage: Footage, max_lag: int) -> int:

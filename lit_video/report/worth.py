@@ -17,10 +17,8 @@ from lit_video.report.pilot import Pilot
 from lit_video.report.setting import Setting
 from lit_video.samplers.base import Sampler
 from lit_video.samplers.laws import HORIZONS
-from lit_video.support.rng import rng
 
 SLOTS = 2**15  # of an order whose design effect is measured, all epochs together
-POPULATION = 2**16  # frames that its mean and variance are taken from
 LONGEST_HORIZON = 2**14  # slots whose design effect is shown
 LEAST = 1e-6  # a design effect below it is 0: the whole epoch in one batch
 
@@ -96,7 +94,7 @@ def deff_by_horizon(
         sampler = contender.make(setting.seed)
         doubled = [2**i for i in range(LONGEST_HORIZON.bit_length())]
         slots = [slots for slots in sorted({*doubled, setting.batch_size}) if slots <= len(sampler.order(0))]
-        measured = measured_deff(setting, pilot, sampler, slots) if pilot.whole else None
+        measured = measured_deff(pilot, sampler, slots) if pilot.whole else None
         curves.append(
             {
                 "name": contender.sampler_name,
@@ -110,16 +108,12 @@ def deff_by_horizon(
     return curves
 
 
-def measured_deff(setting: Setting, pilot: Pilot, sampler: Sampler, horizons: Sequence[int]) -> EstimatedDeff:
+def measured_deff(pilot: Pilot, sampler: Sampler, horizons: Sequence[int]) -> EstimatedDeff:
     """Return the design effect of a sampler's real orders, by horizon. All frames must be known.
 
     Several epochs are measured each for itself, and averaged.
     """
-    num_frames, slots = setting.index.num_frames, min(len(sampler.order(0)), SLOTS)
-    chosen = np.arange(num_frames)
-    if num_frames > POPULATION:
-        chosen = rng(setting.seed, "report.population").integers(num_frames, size=POPULATION)
-    population = pilot.vectors_of(chosen)
+    slots, population = min(len(sampler.order(0)), SLOTS), pilot.vectors_of(np.arange(pilot.footage.index.num_frames))
     orders = (np.asarray(sampler.order(epoch)[0:slots]) for epoch in range(max(1, SLOTS // slots)))
     found = [estimate_deff(pilot.vectors_of(order), population, horizons) for order in orders]
     deff = np.mean([one.deff for one in found], axis=0)
