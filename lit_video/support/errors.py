@@ -92,5 +92,5 @@ def _is_mistake(error: BaseException) -> bool:
     if isinstance(error, LitVideoError | FileNotFoundError):
         return True
     last = traceback.extract_tb(error.__traceback__)[-1:]
-    ours = bool(last) and Path(last[0].filename).is_relative_to(Path(__file__).parent)
+    ours = bool(last) and Path(last[0].filename).is_relative_to(Path(__file__).parents[1])
     return isinstance(error, ValueError | TypeError) and ours
