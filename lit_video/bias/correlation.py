@@ -1,8 +1,8 @@
 """How alike the gradients of neighbouring frames are, and what that makes of a run of k frames.
 
 `R` is float64 [lags]: R[0] = 1 and R[l] is the correlation of the gradients of two frames of one video, l apart (F1 of
-docs/bias.md). From it follow the mean correlation inside a run, `rho_in`, and the design effect of whole runs, `h`:
-a batch of whole runs carries the information of b / h independent frames.
+docs/bias.md). From it follows the design effect of whole runs, `h`: a batch of whole runs carries the information of
+b / h independent frames.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lit_video.bias.arguments import Floats, correlation, lengths_in_frames, real, vector, whole
+from lit_video.bias.validation import Floats, correlation, lengths_in_frames, real, vector, whole
+
+PHIS = 500  # fadings that a fit tries
+FIRM = 1e4  # weight of the condition that shares sum to 1, relative to all lags together
 
 
 def h_curve(R: ArrayLike) -> Floats:
@@ -39,42 +42,6 @@ def h(R: ArrayLike, k: int) -> float:
     1.5
     """
     return float(h_curve(correlation("R", R, num_lags=whole("k", k))[:k])[-1])
-
-
-def rho_in(R: ArrayLike, k: int) -> float:
-    """Return the mean correlation of two different frames of a run of `k`, 0 if k = 1. F24 of docs/bias.md.
-
-    Raises:
-        ValueError: `R` holds fewer than `k` lags.
-    """
-    return (h(R, k) - 1) / (k - 1) if whole("k", k) > 1 else 0.0
-
-
-def _geometric_part(phi: float, k: int) -> float:
-    """Return the sum of (1 − l/k)·phi^l over l = 1 to k − 1."""
-    if k * abs(1 - phi) < 1:  # the closed form would divide a difference of nearly equal numbers by nearly 0
-        lags = np.arange(1, k)
-        return float(((1 - lags / k) * phi**lags).sum())
-    return phi * ((k - 1) - k * phi + phi**k) / (k * (1 - phi) ** 2)
-
-
-def h_ar1(rho: float, k: int) -> float:
-    """Return `h` for R(l) = rho^l. F25 of docs/bias.md.
-
-    Raises:
-        ValueError: `rho` is not in [-1, 1].
-    """
-    return 1 + 2 * _geometric_part(real("rho", rho, -1, 1), whole("k", k))
-
-
-def h_model(rho_v: float, rho_s: float, phi: float, k: int) -> float:
-    """Return `h` for R(l) = rho_v + rho_s·phi^l. F25 with the model F2 of docs/bias.md.
-
-    Raises:
-        ValueError: `rho_v` or `rho_s` is negative, their sum is over 1, or `phi` is not in [0, 1].
-    """
-    model = CorrelationModel(rho_v, rho_s, phi)
-    return 1 + (whole("k", k) - 1) * model.rho_v + 2 * model.rho_s * _geometric_part(model.phi, k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,27 +91,6 @@ def line_correlation(R: ArrayLike, lengths: ArrayLike) -> Floats:
     return R * pairs / lengths.sum()
 
 
-def _best_shares(R: Floats, weight: Floats, fading: Floats) -> tuple[float, float, float]:
-    """Return squared error, rho_v and rho_s of the best fit of rho_v + rho_s·fading to R, all arrays [lags].
-
-    The error is a convex function of the two shares, and the shares allowed form a triangle. So its least value lies
-    where the slope is 0, if that is inside, or else on one of the three sides.
-    """
-    s1, sy, syy = weight.sum(), weight @ fading, weight @ fading**2
-    sr, sry, slant = weight @ R, weight @ (R * fading), weight @ (1 - fading) ** 2
-    determinant = s1 * syy - sy * sy
-    on_sum = np.clip(weight @ ((1 - R) * (1 - fading)) / slant, 0, 1) if slant > 0 else 0.0
-    candidates = [
-        (np.clip(sr / s1, 0, 1), 0.0),
-        (0.0, np.clip(sry / syy, 0, 1) if syy > 0 else 0.0),
-        (1 - on_sum, on_sum),
-    ]
-    if determinant > 1e-12 * s1 * s1:
-        inside = (sr * syy - sy * sry) / determinant, (s1 * sry - sy * sr) / determinant
-        candidates += [inside] if min(inside) >= 0 and sum(inside) <= 1 else []
-    return min((float(weight @ (R - v - s * fading) ** 2), float(v), float(s)) for v, s in candidates)
-
-
 def fit_R(R: ArrayLike, num_pairs: ArrayLike | None = None) -> CorrelationModel:
     """Fit plateau, short range and fading to a measured `R` by weighted least squares. F2 of docs/bias.md.
 
@@ -165,7 +111,18 @@ def fit_R(R: ArrayLike, num_pairs: ArrayLike | None = None) -> CorrelationModel:
     lags = lags[lags > 0]
     if lags.size < 3:
         raise ValueError(f"R must hold at least 3 lags above 0 that were measured, got {lags.size}")
-    grid = 1 - np.geomspace(1, 0.5 / R.size, 500)
-    fits = ((*_best_shares(R[lags], weight[lags], phi**lags), float(phi)) for phi in grid)
-    _, rho_v, rho_s, phi = min(fits)
+    root = np.sqrt(weight[lags] / weight[lags].sum())
+    phis = 1 - np.geomspace(1, 0.5 / R.size, PHIS)
+    _, rho_v, rho_s, phi = min((*_best_shares(R[lags] * root, root, phi**lags), float(phi)) for phi in phis)
     return CorrelationModel(rho_v, rho_s, phi)
+
+
+def _best_shares(R: Floats, root: Floats, fading: Floats) -> tuple[float, float, float]:
+    """Return error, rho_v and rho_s of the best fit of (rho_v + rho_s·fading)·root to R, all arrays [lags]."""
+    from scipy.optimize import nnls  # here: samplers import this module, and most runs fit nothing
+
+    # Three shares of at least 0, the third of them noise that no lag sees; the last row has them sum to 1.
+    columns = np.stack([root, root * fading, np.zeros_like(root)], axis=1)
+    shares, error = nnls(np.vstack([columns, np.full(3, FIRM)]), np.append(R, FIRM))
+    rho_v, rho_s = shares[:2] / max(1.0, shares[:2].sum())
+    return float(error), float(rho_v), float(rho_s)

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lit_video.bias.arguments import Floats, Integers, lengths_in_frames, whole
+from lit_video.bias.validation import Floats, lengths_in_frames, whole
 
-# Look-ahead in slots per frame of memory, and frames in memory per slot of look-ahead, for each way of looking ahead.
-SLOTS_PER_FRAME = 1.9
-FRAMES_PER_SLOT = {"sliding": 1 / SLOTS_PER_FRAME, "block": 1.0, "block_prepared_ahead": 2.0}
+SLOTS_PER_FRAME = 1.9  # look-ahead in slots per frame of memory, with which peaks stay below the memory too
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +31,6 @@ class PlannerCost:
     decoded: float
     opens: float
     held: float
-
-
-def _gop_sizes(gop_lengths: ArrayLike) -> tuple[Integers, Integers, int]:
-    """Return the different GOP lengths, how many GOPs have each, and the frames in all."""
-    sizes, counts = np.unique(lengths_in_frames("gop_lengths", gop_lengths), return_counts=True)
-    return sizes, counts.astype(np.int64), int(sizes @ counts)
-
-
-def planner_block(gop_lengths: ArrayLike, W: int) -> PlannerCost:
-    """Cut the order into windows of `W` slots; decode each GOP once per window, up to its last wanted frame. F46, F47.
-
-    Exact for equal windows (`W` divides N), otherwise up to the last, shorter one.
-
-    Args:
-        gop_lengths: Frames of every GOP, [GOPs].
-        W: Look-ahead in slots; more than there are frames is the same as all of them.
-
-    Raises:
-        ValueError: A length or `W` is below 1.
-    """
-    sizes, counts, N = _gop_sizes(gop_lengths)
-    W = min(whole("W", W), N)
-    # C(N − y, W) / C(N, W): no frame of a given y is wanted in the window. Every factor drops one frame.
-    y = np.arange(int(sizes[-1]))
-    none_wanted = np.cumprod(np.maximum(N - W - y, 0) / (N - y))
-    decoded = np.cumsum(1 - none_wanted)[sizes - 1]
-    opened = 1 - none_wanted[sizes - 1]
-    return PlannerCost(float(decoded @ counts) / W, float(opened @ counts) / W, (W + 1) / 2)
 
 
 def _mean_gap(x: Floats) -> Floats:
@@ -84,7 +54,8 @@ def planner_sliding(gop_lengths: ArrayLike, W: int) -> PlannerCost:
     Raises:
         ValueError: A length or `W` is below 1.
     """
-    sizes, counts, N = _gop_sizes(gop_lengths)
+    sizes, counts = np.unique(lengths_in_frames("gop_lengths", gop_lengths), return_counts=True)
+    N = int(sizes @ counts)
     share = sizes * counts / N
     if whole("W", W) >= N:
         return PlannerCost(1.0, float(counts.sum() / N), float(N * (share @ ((sizes - 1) / (2 * (sizes + 1))))))
@@ -112,20 +83,3 @@ def planner_lookahead(memory_frames: int, num_gops: int | None = None) -> int:
     if num_gops is None:
         return max(1, int(SLOTS_PER_FRAME * held))
     return max(1, math.ceil(held + math.sqrt(held**2 + 2 * held * whole("num_gops", num_gops))))
-
-
-def planner_memory(W: int, frame_bytes: int, lookahead: str = "sliding") -> int:
-    """Return the bytes of decoded frames that a look-ahead of `W` slots may hold at its peak.
-
-    Args:
-        W: Look-ahead in slots.
-        frame_bytes: Bytes of one frame as it is kept, such as 224·224·3.
-        lookahead: `"sliding"` with staggered starts (about W / 1.9 frames), `"block"` (W), or
-            `"block_prepared_ahead"` (2·W: the next block is decoded while this one is delivered).
-
-    Raises:
-        ValueError: An unknown look-ahead, or a number below 1.
-    """
-    if lookahead not in FRAMES_PER_SLOT:
-        raise ValueError(f"lookahead must be one of {sorted(FRAMES_PER_SLOT)}, got {lookahead!r}")
-    return math.ceil(FRAMES_PER_SLOT[lookahead] * whole("W", W)) * whole("frame_bytes", frame_bytes)

@@ -1,25 +1,129 @@
 """Which sampler to use, from what was measured: costs, correlation, memory. Section 9 of docs/bias.md, step by step.
 
-1. If all frames fit into a cache, decode once and permute.
-2. What does a frame cost under the planner, and in runs of k?
-3. The higher effective rate wins (F49).
-4. Frames that the consumer cannot take are worth nothing, so from there on the least clustered order wins.
-5. Chunks are mixed by lanes if so many decoders may be open, else by a jitter buffer.
+1. What does a frame cost under the planner, and in runs of k?
+2. The higher effective rate wins (F49): frames per second weighed against what they are worth.
+3. Frames that the consumer cannot take are worth nothing, so from there on the least clustered order wins.
+4. Chunks are mixed by lanes if so many may be open, else by a jitter buffer.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from lit_video.bias.choice import TIE, price
-from lit_video.bias.conditions import Conditions
 from lit_video.bias.correlation import h_curve
-from lit_video.bias.design_effect import deff_from_slots, deff_momentum, deff_wor, momentum_reach
 from lit_video.bias.planner_law import planner_lookahead, planner_sliding
-from lit_video.bias.slot_correlation import slot_corr_jitter, slot_corr_lanes
+from lit_video.bias.validation import Floats, Integers, correlation, lengths_in_frames, real, whole
+
+# Choices whose values differ by less than rounding does are equally good; the least clustered is taken.
+TIE = 1e-9
+
+
+def price(deff: ArrayLike, b: int, noise_scale: float) -> Floats:
+    """Return by how much a design effect lengthens training, relative to independent frames. F42 of docs/bias.md.
+
+    Args:
+        deff: Design effects, any shape.
+        b: Slots of a batch.
+        noise_scale: Gradient noise scale in frames; infinite if training is limited by noise, 0 if not at all.
+
+    Raises:
+        ValueError: `b` below 1 or a negative noise scale.
+    """
+    deff, b = np.asarray(deff, dtype=np.float64), whole("b", b)
+    noise_scale = real("noise_scale", noise_scale)
+    noise_share = 1.0 if math.isinf(noise_scale) else noise_scale / (b + noise_scale)
+    return np.asarray(1 + (deff - 1) * noise_share)  # (b + noise_scale·deff) / (b + noise_scale)
+
+
+def eff_rates(
+    a: float, c: float, R: ArrayLike, b: int = 1, noise_scale: float = math.inf, consumer_rate: float = math.inf
+) -> Floats:
+    """Return the effective frames per second of runs of 1 to len(R) frames, float64 [lags]. F42 of docs/bias.md.
+
+    Frames per second over `price`: independent frames per second where noise limits training, plain ones where it does
+    not limit it at all. All k are to be tried: the rate may have two maxima far apart.
+
+    Args:
+        a: Seconds to reach the first frame of a run.
+        c: Seconds per frame of a run.
+        R: Correlation of gradients by distance in frames, R[0] = 1.
+        b: Slots of a batch; without effect if the noise scale is infinite.
+        noise_scale: Gradient noise scale in frames.
+        consumer_rate: Frames per second beyond which they count for nothing.
+
+    Raises:
+        ValueError: A negative cost, or both 0.
+    """
+    a, c, design_effect = real("a", a), real("c", c), h_curve(R)
+    if a + c == 0 or math.isinf(a + c):
+        raise ValueError(f"a + c must be finite and above 0, got {a + c}")
+    k = np.arange(1, design_effect.size + 1)
+    # A run of frames that cancel out would be worth infinitely many; correlations that make one are measured wrongly.
+    if design_effect.min() <= 0:
+        raise ValueError(
+            f"R must leave every run a positive variance, got h = {design_effect.min():g} for "
+            f"k = {design_effect.argmin() + 1}"
+        )
+    return np.minimum(k / (a + c * k), consumer_rate) / price(design_effect, b, noise_scale)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What was measured, and what there is to spend.
+
+    Attributes:
+        gop_lengths: Frames of every GOP of the data set, [GOPs].
+        R: Correlation of gradients by distance in frames, R[0] = 1. Runs longer than it are not considered.
+        b: Slots of a batch.
+        decode_seconds: Time to decode a frame.
+        seek_seconds: Time to get to a keyframe.
+        frame_bytes: Bytes of a decoded, resized frame.
+        memory_bytes: Memory for frames that wait.
+        noise_scale: Gradient noise scale in frames; infinite if noise limits training.
+        num_decoders: Decoders that run at once.
+        consumer_rate: Frames per second that the model takes; infinite if it is always waiting.
+        max_open: Chunks that may be open at once.
+    """
+
+    gop_lengths: ArrayLike
+    R: ArrayLike
+    b: int
+    decode_seconds: float
+    seek_seconds: float
+    frame_bytes: int
+    memory_bytes: int
+    noise_scale: float = math.inf
+    num_decoders: int = 1
+    consumer_rate: float = math.inf
+    max_open: int = 64
+
+    def __post_init__(self) -> None:
+        lengths_in_frames("gop_lengths", self.gop_lengths)
+        correlation("R", self.R)
+        for name in ("b", "frame_bytes", "num_decoders", "max_open"):
+            whole(name, getattr(self, name))
+        whole("memory_bytes", self.memory_bytes, low=0)
+        for name in ("decode_seconds", "seek_seconds", "noise_scale", "consumer_rate"):
+            real(name, getattr(self, name))
+        seconds = self.decode_seconds + self.seek_seconds
+        if not 0 < seconds < math.inf or self.consumer_rate == 0:
+            came = f"{seconds:g} and {self.consumer_rate:g}"
+            raise ValueError(f"decode_seconds + seek_seconds and consumer_rate must be above 0, got {came}")
+
+    @property
+    def gops(self) -> Integers:
+        """Frames of every GOP, int64 [GOPs]."""
+        return lengths_in_frames("gop_lengths", self.gop_lengths)
+
+    @property
+    def memory_frames(self) -> int:
+        """Decoded frames that may wait."""
+        return self.memory_bytes // self.frame_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +153,29 @@ class Recommendation:
 
     Attributes:
         sampler: `"uniform"`, `"chunked"` or `"reservoir"`.
-        parameters: What to set: `decode_once`, `lookahead`, `k`, `lanes`, `jitter`, whatever applies.
+        parameters: What to set: `lookahead`, `k`, `whole_gops`, `lanes`, `jitter`, whatever applies.
         reasons: Sentences, in the order of the decisions.
-        candidates: What was compared, the best of each kind; none if everything fits the cache.
-        deff: Design effect of one batch, through momentum 0.9, and in the long run: `batch`, `momentum`, `long`.
+        candidates: What was compared, the best of each kind.
     """
 
     sampler: str
     parameters: Mapping[str, int | bool]
     reasons: tuple[str, ...]
     candidates: tuple[Candidate, ...]
-    deff: Mapping[str, float]
+
+
+def recommend(conditions: Conditions) -> Recommendation:
+    """Return the sampler that trains fastest under these conditions. Section 9 of docs/bias.md."""
+    found = _planner(conditions), _runs(conditions), _whole_gops(conditions)
+    candidates = tuple(candidate for candidate in found if candidate is not None)
+    best = _best(candidates)
+    reasons = _reasons(conditions, best, candidates)
+    if best.name == "planner":
+        lookahead = min(int(conditions.gops.sum()), planner_lookahead(conditions.memory_frames))
+        return Recommendation("uniform", {"lookahead": lookahead}, reasons, candidates)
+    sampler, mixing, reason = _mixing(conditions)
+    chunk: dict[str, int | bool] = {"k": best.k, "whole_gops": best.name == "gops"}
+    return Recommendation(sampler, chunk | mixing, (*reasons, reason), candidates)
 
 
 def _candidate(conditions: Conditions, name: str, k: int, seconds_per_frame: float, deff: float) -> Candidate:
@@ -70,29 +186,28 @@ def _candidate(conditions: Conditions, name: str, k: int, seconds_per_frame: flo
 
 
 def _planner(conditions: Conditions) -> Candidate:
-    """Return uniform order with a look-ahead that never holds more than the memory: step 2, C_p."""
+    """Return uniform order with a look-ahead that never holds more than the memory: C_p of F49."""
     cost = planner_sliding(conditions.gops, planner_lookahead(conditions.memory_frames))
     seconds = conditions.decode_seconds * cost.decoded + conditions.seek_seconds * cost.opens
     return _candidate(conditions, "planner", 1, seconds, 1.0)
 
 
 def _runs(conditions: Conditions) -> Candidate | None:
-    """Return the best runs of two frames or more that start anywhere: step 2, C_k, and step 4.
+    """Return the best runs of two frames or more that start anywhere: C_k of F49.
 
     Single frames are the planner's without a look-ahead.
     """
-    curve, gops = h_curve(conditions.R), conditions.gops
+    curve, gops, decoders = h_curve(conditions.R), conditions.gops, conditions.num_decoders
     if curve.size < 2:
         return None
     # To start anywhere, the frames from the keyframe on are decoded for nothing: (L − 1) / 2 of them on average.
     lead_in = float(gops @ (gops - 1) / (2 * gops.sum()))
-    k, deff = np.arange(2, curve.size + 1), curve[1:]
-    seconds = (conditions.seek_seconds + conditions.decode_seconds * (lead_in + k)) / k
-    rates = np.minimum(conditions.num_decoders / seconds, conditions.consumer_rate)
-    values = rates / price(deff, conditions.b, conditions.noise_scale)
-    equals = np.flatnonzero(values >= values.max() * (1 - TIE))
-    best = equals[np.argmin(deff[equals])]
-    return _candidate(conditions, "runs", int(k[best]), float(seconds[best]), float(deff[best]))
+    a, c = conditions.seek_seconds + conditions.decode_seconds * lead_in, conditions.decode_seconds
+    limits = conditions.b, conditions.noise_scale, conditions.consumer_rate
+    values = eff_rates(a / decoders, c / decoders, conditions.R, *limits)[1:]
+    equals = np.flatnonzero(values >= values.max() * (1 - TIE)) + 2
+    k = int(equals[np.argmin(curve[equals - 1])])
+    return _candidate(conditions, "runs", k, a / k + c, float(curve[k - 1]))
 
 
 def _whole_gops(conditions: Conditions) -> Candidate | None:
@@ -129,44 +244,14 @@ def _reasons(conditions: Conditions, best: Candidate, candidates: tuple[Candidat
     return tuple(reasons)
 
 
-def _mixed(conditions: Conditions, best: Candidate) -> Recommendation:
-    """Return step 5 for chunks: lanes, or a jitter buffer, and what is left of the design effect at three horizons."""
-    reach = momentum_reach(conditions.b)
-    aligned = best.name == "gops"
+def _mixing(conditions: Conditions) -> tuple[str, dict[str, int], str]:
+    """Return what mixes chunks, lanes or a jitter buffer: the sampler, its parameter, and why."""
     if conditions.b <= conditions.max_open:
-        r = slot_corr_lanes(conditions.R, best.k, conditions.b, reach)
-        sampler, mixing = "chunked", {"lanes": conditions.b}
         reason = f"{conditions.b} lanes may be open at once, so no two frames of a batch come from one chunk."
-    else:
-        jitter = max(1, 2 * conditions.memory_frames)
-        r = slot_corr_jitter(slot_corr_lanes(conditions.R, best.k, 1, best.k - 1), jitter, reach)
-        sampler, mixing = "reservoir", {"jitter": jitter}
-        reason = (
-            f"A batch of {conditions.b} would need as many open chunks, and {conditions.max_open} are allowed: "
-            f"a jitter of {jitter} positions mixes them with {conditions.memory_frames} frames of memory."
-        )
-    deff = {"batch": deff_from_slots(r, conditions.b), "momentum": deff_momentum(r, conditions.b), "long": best.deff}
-    return Recommendation(sampler, {"k": best.k, "whole_gops": aligned, **mixing}, (reason,), (), deff)
-
-
-def _uniform_deff(N: int, b: int) -> dict[str, float]:
-    """Return the design effect of a random permutation; over many batches it only falls."""
-    return {"batch": deff_wor(N, b) if 2 <= N >= b else 1.0, "momentum": 1.0, "long": 1.0}
-
-
-def recommend(conditions: Conditions) -> Recommendation:
-    """Return the sampler that trains fastest under these conditions. Section 9 of docs/bias.md."""
-    N, b = int(conditions.gops.sum()), conditions.b
-    cache = N * (conditions.stored_frame_bytes or conditions.frame_bytes)
-    if cache <= conditions.cache_bytes:
-        reason = f"All {N} frames take {cache} bytes of {conditions.cache_bytes} to spare: decode once and permute."
-        return Recommendation("uniform", {"decode_once": True}, (reason,), (), _uniform_deff(N, b))
-    found = _planner(conditions), _runs(conditions), _whole_gops(conditions)
-    candidates = tuple(candidate for candidate in found if candidate is not None)
-    best = _best(candidates)
-    if best.name == "planner":
-        lookahead = min(N, planner_lookahead(conditions.memory_frames))
-        result = Recommendation("uniform", {"lookahead": lookahead}, (), (), _uniform_deff(N, b))
-    else:
-        result = _mixed(conditions, best)
-    return replace(result, reasons=(*_reasons(conditions, best, candidates), *result.reasons), candidates=candidates)
+        return "chunked", {"lanes": conditions.b}, reason
+    jitter = max(1, 2 * conditions.memory_frames)
+    reason = (
+        f"A batch of {conditions.b} would need as many open chunks, and {conditions.max_open} are allowed: "
+        f"a jitter of {jitter} positions mixes them with {conditions.memory_frames} frames of memory."
+    )
+    return "reservoir", {"jitter": jitter}, reason

@@ -25,8 +25,7 @@ def _main(cfg: DictConfig) -> None:
 
 def run(cfg: DictConfig) -> None:
     """Write the report, and print what it recommends."""
-    from lit_video.report.command import setting_of
-    from lit_video.report.main import main as report
+    from lit_video.report.writing import report, setting_of
 
     runtime, overrides = HydraConfig.get().runtime, HydraConfig.get().overrides.task
     names = {group: runtime.choices[group] for group in GROUPS}
@@ -34,5 +33,6 @@ def run(cfg: DictConfig) -> None:
     facts = report(setting_of(cfg), options, runtime.output_dir, names, list(overrides), screen().print)
     recommendation = facts["recommendation"]
     console = screen(highlight=False)
-    console.print(f"\nTake {recommendation['name']}:\n  {recommendation['command']}", soft_wrap=True)
+    taken = " ".join(recommendation["overrides"]) or recommendation["name"]
+    console.print(f"\nTake {taken}:\n  {recommendation['command']}", soft_wrap=True)
     console.print(f"Why: {runtime.output_dir}/report.md", soft_wrap=True)

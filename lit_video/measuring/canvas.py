@@ -43,14 +43,14 @@ def require_matplotlib() -> None:
         raise LitVideoError("The report draws with matplotlib, which is not here: pip install -e '.[report]'") from None
 
 
-def new_figure(title: str, right: float = 0.97, columns: int = 1) -> tuple[Figure, Any]:
-    """Return a figure of 900 × 560 pixels and its axes."""
+def new_figure(title: str, columns: int = 1, width: float = 9, height: float = 5.6) -> tuple[Figure, Any]:
+    """Return a figure of so many inches, 100 pixels each, and its axes, which leave room for what is written about."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(9, 5.6), dpi=100)
+    figure = Figure(figsize=(width, height), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
     axes = figure.subplots(1, columns, squeeze=False)[0]
-    figure.subplots_adjust(left=0.09, right=right, top=0.88, bottom=0.12, wspace=0.25)
-    figure.suptitle(title, x=0.09, y=0.965, ha="left", fontsize=13, color=INK)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=13, color=INK)
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
         one.grid(color="#e6e6e6", linewidth=0.6)
@@ -114,18 +114,11 @@ def spread(places: ArrayLike, distance: float, low: float, high: float) -> np.nd
     >>> spread([0.5, 0.5, 0.9], 0.1, 0, 1).round(2).tolist()
     [0.45, 0.55, 0.9]
     """
+    from scipy.optimize import isotonic_regression
+
     places = np.asarray(places, np.float64)
     order = np.argsort(places, kind="stable")
     steps = distance * np.arange(len(order))
-    free = places[order] - steps
-    # Pool neighbours that are out of order into their mean: the closest ascending sequence.
-    blocks: list[list[float]] = []
-    for value in free:
-        blocks.append([value])
-        while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
-            blocks[-2:] = [blocks[-2] + blocks[-1]]
-    settled = np.concatenate([np.full(len(block), np.mean(block)) for block in blocks]) + steps
+    settled = isotonic_regression(places[order] - steps).x + steps  # the closest ascending sequence
     settled = np.clip(settled, low + steps, np.maximum(high - steps[::-1], low + steps))
-    result = np.empty(len(order))
-    result[order] = settled
-    return result
+    return settled[np.argsort(order)]

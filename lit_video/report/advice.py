@@ -1,19 +1,20 @@
-"""Costs and R -> a sampler, as a command line; and then whether measuring bears it out."""
+"""Costs, R and what was measured -> which sampler to take."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lit_video.bias import Conditions, Recommendation, recommend
-from lit_video.report.contenders import Contender, chunked, reservoir, uniform
 from lit_video.report.costs import Costs
 from lit_video.report.likeness import Likeness
 from lit_video.report.setting import Options, Setting
 
 # Rates closer than this are the same, on a machine that others use as well; then the less clustered order is better.
 EQUAL = 0.05
+
+Row = Mapping[str, Any]  # of the table of contenders
 
 
 def propose(
@@ -48,65 +49,45 @@ def propose(
     )
 
 
-def translate(found: Recommendation, setting: Setting, lookahead: int) -> Contender:
-    """Return the sampler of this package that a recommendation means.
-
-    `lit_video.bias` counts lanes and the jitter's width; the samplers here take `lanes`, of which the look-ahead must
-    reach over all, and `buffer`, half a width.
-
-    Args:
-        found: The recommendation.
-        setting: The data.
-        lookahead: Positions that a read looks ahead.
-    """
-    parameters = found.parameters
-    if found.sampler == "uniform":  # decoding once, or a look-ahead: both are what the loader does with its memory
-        return uniform(setting)
-    k = int(parameters["k"])
-    chunk_length = None if parameters["whole_gops"] else k
-    if found.sampler == "chunked":
-        return chunked(setting, chunk_length, max(1, min(int(parameters["lanes"]), lookahead // k)))
-    return reservoir(setting, chunk_length, max(1, min(int(parameters["jitter"]), lookahead - k) // 2))
+def rate(row: Row) -> float:
+    """Return independent images per second in the long run."""
+    found = row["effective_images_per_s"]["long"]
+    return math.inf if found is None else found
 
 
-@dataclass(frozen=True)
-class Standing:
-    """A contender as the choice sees it.
-
-    Attributes:
-        contender: Which.
-        rate: Independent images per second in the long run.
-        deff: Design effect in the long run.
-        fair: Every slot is uniform over all frames: only these may be recommended.
-    """
-
-    contender: Contender
-    rate: float
-    deff: float
-    fair: bool
-
-
-def pick(standings: Sequence[Standing]) -> Standing:
+def pick(rows: Sequence[Row]) -> Row:
     """Return the best by what was measured; of those that are equal, the least clustered, and then the fastest.
 
-    Where nothing is fair, the fastest of all.
+    Only samplers whose every slot is uniform over all frames; where there is none, the fastest of all.
     """
-    fair = [standing for standing in standings if standing.fair] or list(standings)
-    best = max(standing.rate for standing in fair)
-    equals = [standing for standing in fair if standing.rate >= best * (1 - EQUAL)]
-    return min(equals, key=lambda standing: (round(standing.deff, 3), -standing.rate))
+    fair = [row for row in rows if row["exact_uniform"]] or list(rows)
+    best = max(map(rate, fair))
+    equals = [row for row in fair if rate(row) >= best * (1 - EQUAL)]
+    return min(equals, key=lambda row: (round(row["deff"]["long"], 3), -rate(row)))
 
 
-def command(contender: Contender, given: Sequence[str]) -> str:
-    """Return the command that trains with a contender.
+def tied(rows: Sequence[Row], best: Row) -> list[Row]:
+    """Return the unbiased others that are ahead of the best, or behind it by less than the error of both rates."""
+    ours = rate(best)
+    return [
+        row
+        for row in rows
+        if row is not best
+        and row["exact_uniform"]
+        and (rate(row) > ours or ours - rate(row) < math.hypot(_error(row), _error(best)))
+    ]
 
-    Args:
-        contender: The sampler.
-        given: Overrides of this run; those of the sampler and of the report are left out, what a contender sets wins.
-    """
-    sets = {argument.split("=")[0] for argument in contender.arguments}
-    dropped = ("sampler=", "data.sampler.", "report.", "hydra.")
-    kept = [part for part in given if not part.lstrip("+~").startswith(dropped) and part.split("=")[0] not in sets]
-    if not contender.arguments:  # the sampler that this run names
-        kept = [part for part in given if not part.lstrip("+~").startswith(("report.", "hydra."))]
-    return " ".join(["python train.py", *contender.arguments, *map(shlex.quote, kept)])
+
+def _error(row: Row) -> float:
+    """Return half of the 95 % interval of the effective rate, from that of the images per second."""
+    return rate(row) * row["interval"] / row["images_per_s"]
+
+
+def best_of_others(rows: Sequence[Row], best: Row) -> list[Row]:
+    """Return the best of each family but the recommended one, and frames each on its own, best first."""
+    found: dict[str, Row] = {}
+    for row in sorted(rows, key=rate, reverse=True):
+        single = row["family"] == "uniform" and row["lookahead"] == 1
+        if row is not best:
+            found.setdefault("single" if single else row["family"], row)
+    return list(found.values())

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, UInt8
+from scipy import stats
 from torch import Tensor
 
 from lit_video.decoders.base import Decoder
-from lit_video.loading.loader import Batch, VideoLoader
+from lit_video.loading.loader import VideoLoader
 from lit_video.loading.resume import Place
 from lit_video.planning.planner import Budget, GopRead
-from lit_video.report.contenders import Contender
+from lit_video.report.choices import Contender
 from lit_video.report.setting import Options, Setting
 
-PARTS = 2  # of a round, whose rates say how sure the rate is
+PARTS = 4  # of a round, whose rates say how sure the rate is
 
 
 class Read(NamedTuple):
@@ -69,24 +71,16 @@ class Round:
         asked: When the first batch was asked for, a time of `time.perf_counter`.
         began: When it came.
         ended: When the last one came.
-        images: That were handed out, the first batch apart.
-        wait_seconds: For batches, the first apart.
-        peak_held_frames: Slots in use at most.
-        budget: How the memory was divided, and how far a read looked ahead.
-        threads: That decoded.
-        warned: What the loader warned of.
+        loader: Closed.
+        warnings: Of the loader.
     """
 
     reads: tuple[Read, ...]
     asked: float
     began: float
     ended: float
-    images: int
-    wait_seconds: float
-    peak_held_frames: int
-    budget: Budget
-    threads: int
-    warned: tuple[str, ...]
+    loader: VideoLoader
+    warnings: tuple[str, ...]
 
     @property
     def span(self) -> tuple[float, float]:
@@ -117,7 +111,7 @@ class Measured:
         images_per_s: Positions that reads filled, for each second. Those that wait for their turn count as well: so a
             short measurement says what a long one would.
         standard_error: Of it, from parts of the measurement.
-        images: That were handed out meanwhile.
+        interval: Half of its 95 % interval, by Student's t.
         seconds: How long the measurement was.
         first_batch_seconds: From the first request to the first batch, which is before the measurement.
         wait_seconds: For batches, the first apart.
@@ -125,15 +119,15 @@ class Measured:
         wanted_per_image: Frames that were written; below 1 where a frame fills two positions.
         reads_per_image: Seeks.
         peak_held_frames: Slots in use at most.
+        warnings: Of the loader.
         budget: How the memory was divided, and how far a read looked ahead.
         threads: That decoded.
         reads: All of them, those for the first batch too.
-        warned: What the loader warned of.
     """
 
     images_per_s: float
     standard_error: float
-    images: int
+    interval: float
     seconds: float
     first_batch_seconds: float
     wait_seconds: float
@@ -141,10 +135,22 @@ class Measured:
     wanted_per_image: float
     reads_per_image: float
     peak_held_frames: int
+    warnings: tuple[str, ...]
     budget: Budget
     threads: int
     reads: tuple[Read, ...]
-    warned: tuple[str, ...]
+
+
+def compete(
+    setting: Setting, options: Options, contenders: Sequence[Contender], tell: Callable[[str], None]
+) -> dict[Contender, Measured]:
+    """Measure contenders, in turn in each round; `tell` is told which."""
+    rounds: dict[Contender, list[Round]] = {contender: [] for contender in contenders}
+    for number in range(options.rounds):
+        for contender in contenders:
+            tell(f"Measuring {contender.name}, round {number + 1} of {options.rounds}")
+            rounds[contender].append(load(setting, options, contender, number))
+    return {contender: together(found) for contender, found in rounds.items()}
 
 
 def load(setting: Setting, options: Options, contender: Contender, number: int) -> Round:
@@ -161,37 +167,21 @@ def load(setting: Setting, options: Options, contender: Contender, number: int) 
         warnings.simplefilter("always")
         try:
             asked, began, ended = _run(loader, reads, options)
-            return Round(
-                reads=tuple(read for read in reads if read.ended <= ended),
-                asked=asked,
-                began=began,
-                ended=ended,
-                images=loader.counts.images - loader.batch_size,
-                wait_seconds=max(0.0, loader.counts.wait_seconds - (began - asked)),
-                peak_held_frames=loader.counts.peak_held_frames,
-                budget=loader.budget,
-                threads=loader.threads,
-                warned=tuple(dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning)),
-            )
+            warned = tuple(str(w.message) for w in caught if w.category is UserWarning)
+            return Round(tuple(read for read in reads if read.ended <= ended), asked, began, ended, loader, warned)
         finally:
             loader.close()
 
 
 def _run(loader: VideoLoader, reads: Sequence[Read], options: Options) -> tuple[float, float, float]:
     """Return when the first batch was asked for, when it came, and when the last one came."""
-    batches = _forever(loader)
+    batches = itertools.chain.from_iterable(itertools.repeat(loader))  # one epoch after another
     asked = time.perf_counter()
     next(batches)
     began = time.perf_counter()
     while not _enough(reads, began, options):
         next(batches)
     return asked, began, time.perf_counter()
-
-
-def _forever(loader: VideoLoader) -> Iterator[Batch]:
-    """Yield the batches of one epoch after another."""
-    while True:
-        yield from loader
 
 
 def _enough(reads: Sequence[Read], began: float, options: Options) -> bool:
@@ -205,19 +195,20 @@ def together(rounds: Sequence[Round]) -> Measured:
     reads, rates = [read for one in rounds for read in one.counted], np.concatenate([one.rates for one in rounds])
     seconds = sum(one.span[1] - one.span[0] for one in rounds)
     filled = sum(read.filled for read in reads)
+    standard_error = float(stats.sem(rates))
     return Measured(
         images_per_s=filled / seconds,
-        standard_error=float(np.std(rates, ddof=1) / len(rates) ** 0.5),
-        images=sum(one.images for one in rounds),
+        standard_error=standard_error,
+        interval=float(stats.t.ppf(0.975, len(rates) - 1)) * standard_error,
         seconds=seconds,
         first_batch_seconds=float(np.mean([one.began - one.asked for one in rounds])),
-        wait_seconds=sum(one.wait_seconds for one in rounds),
+        wait_seconds=sum(max(0.0, one.loader.counts.wait_seconds - (one.began - one.asked)) for one in rounds),
         decoded_per_image=sum(read.decoded for read in reads) / filled,
         wanted_per_image=sum(read.wanted for read in reads) / filled,
         reads_per_image=len(reads) / filled,
-        peak_held_frames=max(one.peak_held_frames for one in rounds),
-        budget=rounds[0].budget,
-        threads=rounds[0].threads,
+        peak_held_frames=max(one.loader.counts.peak_held_frames for one in rounds),
+        warnings=tuple(dict.fromkeys(warning for one in rounds for warning in one.warnings)),
+        budget=rounds[0].loader.budget,
+        threads=rounds[0].loader.threads,
         reads=tuple(read for one in rounds for read in one.reads),
-        warned=tuple(dict.fromkeys(warning for one in rounds for warning in one.warned)),
     )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from scipy.optimize import nnls
 
-from lit_video.bias import planner_block, planner_sliding
+from lit_video.bias import planner_sliding
 from lit_video.planning.planner import plan
-from lit_video.report.contenders import Contender
+from lit_video.report.choices import Contender
 from lit_video.report.contest import Measured, Read
 from lit_video.report.setting import Setting
-from lit_video.samplers.uniform import UniformSampler
 
 STEPS = 30  # of reweighting
 PLANNED = 2**17  # positions of an epoch that are planned, at a few hundred thousand a second
@@ -54,7 +54,7 @@ def fit_costs(reads: Sequence[Read]) -> Costs:
     seconds = np.array([read.seconds for read in reads])
     weight, found = np.ones(len(reads)), np.zeros(3)
     for _ in range(STEPS):
-        found = _least_squares(counts * weight[:, None], seconds * weight)
+        found, _ = nnls(counts * weight[:, None], seconds * weight)
         error = np.abs(counts @ found - seconds)
         weight = 1 / np.sqrt(np.maximum(error, 1e-3 * seconds.mean()))
     seek, decode, deliver = found.tolist()
@@ -63,43 +63,13 @@ def fit_costs(reads: Sequence[Read]) -> Costs:
     return Costs(seek, decode, deliver, len(reads), error, had / busy)
 
 
-def _least_squares(counts: Float64[np.ndarray, "reads 3"], seconds: Float64[np.ndarray, " reads"]) -> np.ndarray:
-    """Return the costs of least squares; one that would be negative is left out, and the others fitted again."""
-    found, left = np.zeros(3), [0, 1, 2]
-    while left:
-        found[:] = 0
-        found[left] = np.linalg.lstsq(counts[:, left], seconds, rcond=None)[0]
-        if found.min() >= 0:
-            break
-        left.remove(int(found.argmin()))
-    return found
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What a whole epoch takes: planned, nothing decoded.
-
-    Attributes:
-        decoded_per_image: Decode amplification.
-        reads_per_image: Seeks.
-        wanted_per_image: Frames that are written.
-        theory: What docs/bias.md says of `decoded_per_image`; None where it says nothing.
-        formula: Where it says so.
-        images_per_s: The measured rate, carried over from the part of the epoch that was measured.
-    """
-
-    decoded_per_image: float
-    reads_per_image: float
-    wanted_per_image: float
-    theory: float | None
-    formula: str
-    images_per_s: float
-
-
-def plan_epoch(setting: Setting, contender: Contender, measured: Measured, costs: Costs) -> Epoch:
+def plan_epoch(setting: Setting, contender: Contender, measured: Measured, costs: Costs) -> dict[str, Any]:
     """Plan an epoch, or its first PLANNED positions, and carry the measured rate over to it.
 
     A short measurement sees an epoch's beginning, where look-aheads are shortened so that reads do not fall into step.
+
+    Returns:
+        Images per second with their errors and what is decoded for one, as report.json has it.
     """
     order = contender.make(setting.seed).order(0)
     positions = np.asarray(order[0 : min(len(order), PLANNED)])
@@ -109,32 +79,18 @@ def plan_epoch(setting: Setting, contender: Contender, measured: Measured, costs
     decoded, opened, wanted = reads.decoded_frames / filled, reads.num_reads / filled, wanted / filled
     here = costs.per_image(measured.decoded_per_image, measured.wanted_per_image, measured.reads_per_image)
     there = costs.per_image(decoded, wanted, opened)
-    theory, formula = decode_theory(setting, contender, measured.budget.lookahead)
-    return Epoch(decoded, opened, wanted, theory, formula, measured.images_per_s * here / there)
+    rates = ("images_per_s", "standard_error", "interval")
+    return {name: getattr(measured, name) * here / there for name in rates} | {
+        "decoded_per_image": decoded,
+        "decoded_per_image_theory": decode_theory(setting, contender, measured.budget.lookahead),
+        "reads_per_image": opened,
+    }
 
 
-def decode_theory(setting: Setting, contender: Contender, lookahead: int) -> tuple[float | None, str]:
-    """Return the decode amplification that docs/bias.md gives, and its name there."""
-    gops = setting.gop_lengths
-    if contender.family == "uniform" and lookahead == 1:
-        return planner_block(gops, 1).decoded, "F47"
-    if contender.family == "uniform":
-        return planner_sliding(gops, lookahead).decoded, "F48"
+def decode_theory(setting: Setting, contender: Contender, lookahead: int) -> float | None:
+    """Return the decode amplification that docs/bias.md gives; None where it gives none."""
+    if contender.family == "uniform":  # F47 without a look-ahead, else F48
+        return 1 + setting.lead_in if lookahead == 1 else planner_sliding(setting.gop_lengths, lookahead).decoded
     if contender.chunk == "gop" or contender.family == "sequential":
-        return 1.0, "whole GOPs"
-    if isinstance(contender.chunk, int):
-        return 1 + setting.lead_in / contender.chunk, "1 + (L − 1)/(2k)"
-    return None, ""
-
-
-def planned_curve(setting: Setting, lookaheads: Sequence[int]) -> Float64[np.ndarray, " points"]:
-    """Return the decode amplification of uniform order by look-ahead, planned without a limit of memory."""
-    order = UniformSampler(setting.index, setting.seed).order(0)
-    positions = np.asarray(order[0 : min(len(order), PLANNED)])
-    amplification = []
-    for lookahead in lookaheads:
-        reads = plan(positions, setting.index, lookahead, len(positions))
-        for _ in reads:
-            pass
-        amplification.append(reads.decode_amplification)
-    return np.array(amplification)
+        return 1.0
+    return 1 + setting.lead_in / contender.chunk if isinstance(contender.chunk, int) else None

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
+from scipy.special import softmax
 from torch import Tensor, nn
 from torchvision.models import squeezenet1_1
 
-from lit_video.report.reading import Describe
 from lit_video.report.setting import Setting
 from lit_video.support.rng import rng
 from lit_video.training.models import as_float
@@ -26,6 +26,7 @@ NUMBERS = 128  # in a vector: distances keep their size up to about a tenth, and
 SMALLEST = 32  # pixels a side that the network needs
 STEPS, RATE = 100, 0.5  # of fitting the last layer
 
+Describe = Callable[[UInt8[Tensor, "n 3 height width"], Int64[np.ndarray, " n"]], Float[np.ndarray, "n numbers"]]
 Finish = Callable[[Float[np.ndarray, "n numbers"], Int64[np.ndarray, " n"]], Float[np.ndarray, "n numbers"]]
 
 
@@ -68,10 +69,6 @@ def _prepared(setting: Setting, images: UInt8[Tensor, "n 3 height width"], frame
     return as_float(setting.transform(images, Draws(setting.seed, 0, frame_ids)))
 
 
-def _as_they_are(vectors: np.ndarray, frame_ids: np.ndarray) -> np.ndarray:
-    return vectors
-
-
 def _pixels(setting: Setting) -> Features:
     """Sum all pixels, each with a random sign, in NUMBERS random groups: distances survive on average."""
     draw = rng(setting.seed, "report.pixels")
@@ -89,7 +86,7 @@ def _pixels(setting: Setting) -> Features:
     return Features(
         "pixels",
         describe,
-        _as_they_are,
+        lambda vectors, frame_ids: vectors,
         f"Pixels, projected at random to {NUMBERS} numbers. Frames usually look more alike than their gradients are, "
         "so R and the design effects of chunks are rather too high.",
     )
@@ -163,14 +160,9 @@ def last_layer_gradients(
     wanted = np.eye(len(classes))[target]
     layer = np.zeros((inputs.shape[1], len(classes)))
     for _ in range(STEPS):
-        layer -= RATE * inputs.T @ (_softmax(inputs @ layer) - wanted) / len(inputs)
+        layer -= RATE * inputs.T @ (softmax(inputs @ layer, axis=1) - wanted) / len(inputs)
     draw = rng(seed, "report.projection")
     left = draw.choice(np.array([-1.0, 1.0]), (len(classes), NUMBERS))
     right = draw.choice(np.array([-1.0, 1.0]), (inputs.shape[1], NUMBERS))
     # A random sign for each class times one for each feature is a random sign for each weight of the layer.
-    return ((_softmax(inputs @ layer) - wanted) @ left) * (inputs @ right) / np.sqrt(NUMBERS)
-
-
-def _softmax(scores: Float[np.ndarray, "n classes"]) -> Float[np.ndarray, "n classes"]:
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return ((softmax(inputs @ layer, axis=1) - wanted) @ left) * (inputs @ right) / np.sqrt(NUMBERS)

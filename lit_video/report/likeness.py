@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from lit_video.bias import CorrelationModel, estimate_R, fit_R, h_curve
-from lit_video.report.pilot import Footage, Pilot, few_videos, window_length
+from lit_video.report.pilot import Footage, Pilot, window_length
 from lit_video.report.setting import Options
 from lit_video.support.errors import DataError
 from lit_video.support.rng import rng
@@ -74,7 +74,7 @@ def measure_likeness(pilot: Pilot, options: Options, seed: int, num_lags: int) -
     Raises:
         DataError: The videos are too short, or all frames are the same.
     """
-    length, few = window_length(pilot.footage, options.max_lag), few_videos(pilot.footage)
+    length, few = window_length(pilot.footage, options.max_lag), pilot.footage.few
     measured = length // 2 + 1 if few else length
     if measured < FEWEST_LAGS:
         raise DataError(
@@ -84,7 +84,11 @@ def measure_likeness(pilot: Pilot, options: Options, seed: int, num_lags: int) -
     block = length - measured + 1 if few else None
     runs = [run for run in pilot.runs if len(run) >= length]
     pairs = pilot.vectors_of(pilot.pairs.ravel()).reshape(len(pilot.pairs), 2, -1)
-    _refuse_equal(pairs)
+    if np.array_equal(pairs[:, 0], pairs[:, 1]):
+        raise DataError(
+            "All frames that were looked at are the same: there is nothing to measure.\n"
+            "Name other videos, as in data.root=FOLDER"
+        )
     found = estimate_R(
         [pilot.vectors_of(run) for run in runs],
         pairs,
@@ -105,14 +109,6 @@ def measure_likeness(pilot: Pilot, options: Options, seed: int, num_lags: int) -
 
 def _carried_on(values: Float64[np.ndarray, " lags"], num_lags: int) -> Float64[np.ndarray, " more_lags"]:
     return np.pad(values, (0, num_lags - len(values)), mode="edge")
-
-
-def _refuse_equal(pairs: np.ndarray) -> None:
-    if not np.any(pairs[:, 0] != pairs[:, 1]):
-        raise DataError(
-            "All frames that were looked at are the same: there is nothing to measure.\n"
-            "Name other videos, as in data.root=FOLDER"
-        )
 
 
 def correlation_of_all(pilot: Pilot, num_lags: int) -> Float64[np.ndarray, " lags"]:

@@ -1,23 +1,31 @@
-"""Which frames are looked at: all of small data; of larger data, runs of neighbours and independent pairs."""
+"""Which frames are looked at, decoded by the loader of training: their vectors, in runs and in independent pairs.
+
+All of small data; of larger data, runs of neighbours and independent pairs.
+"""
 
 from __future__ import annotations
 
-import time
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int64
 
 from lit_video.index import VideoIndex
-from lit_video.report.features import Features
-from lit_video.report.reading import describe_frames, first_copies
+from lit_video.report.features import Describe, Features
 from lit_video.report.setting import Options, Setting
+from lit_video.samplers.base import Order
+from lit_video.samplers.sequential import SequentialSampler
 from lit_video.support.rng import rng
 
 # With fewer videos than this, drawing videos anew says little about how far the estimate may be off.
 FEW_VIDEOS = 10
 PAIRS_OF_ALL = 20000  # that are drawn where all frames are known: half a percent of error where 8 directions matter
+BATCH = 32  # frames that are described at a time
+REACH = 512  # positions within which the frames of a GOP are decoded together
+ENDS = 2**16  # bytes of a file's beginning and end that are compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +55,11 @@ class Footage:
         """Frames of each of `videos`."""
         return self.index.lengths[self.videos]
 
+    @property
+    def few(self) -> bool:
+        """Whether blocks of frames are drawn anew, and not videos."""
+        return len(self.videos) < FEW_VIDEOS
+
     def original(self, frame_ids: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
         """Return the id of the same frame in the first copy of its video."""
         video_ids, frame_indices = self.index.locate(frame_ids)
@@ -64,7 +77,6 @@ class Pilot:
         vectors: Theirs, [frames, numbers].
         runs: Frame ids of consecutive frames of one video, each [n].
         pairs: Frame ids of independent frames, [pairs, 2].
-        seconds: What decoding and describing took.
     """
 
     footage: Footage
@@ -73,7 +85,6 @@ class Pilot:
     vectors: Float[np.ndarray, "frames numbers"]
     runs: Sequence[Int64[np.ndarray, " _"]]  # each of its own length
     pairs: Int64[np.ndarray, "pairs 2"]
-    seconds: float
 
     def vectors_of(self, frame_ids: Int64[np.ndarray, " n"]) -> Float[np.ndarray, "n numbers"]:
         """Return the vectors of frames that were decoded, or whose first copies were."""
@@ -86,20 +97,16 @@ def take_pilot(setting: Setting, options: Options, features: Features) -> Pilot:
     Raises:
         DecodeError: A frame could not be decoded.
     """
-    began = time.perf_counter()
-    footage = Footage(setting.index, first_copies(setting.index))
+    index = setting.index
+    footage = Footage(index, first_copies(index))
     whole = bool(footage.lengths.sum() <= options.pilot_frames)
-    runs = _whole_videos(footage) if whole else _windows(footage, options, setting.seed)
+    all_runs = [np.arange(*index.offset[video : video + 2]) for video in footage.videos]
+    runs = all_runs if whole else _windows(footage, options, setting.seed)
     num_pairs = PAIRS_OF_ALL if whole else options.num_pairs
-    pairs = rng(setting.seed, "report.pairs").integers(setting.index.num_frames, size=(num_pairs, 2))
+    pairs = rng(setting.seed, "report.pairs").integers(index.num_frames, size=(num_pairs, 2))
     frame_ids = np.unique(footage.original(np.concatenate([*runs, pairs.ravel()])))
-    vectors = features.finish(describe_frames(setting, frame_ids, features.describe), frame_ids)
-    return Pilot(footage, whole, frame_ids, vectors, runs, pairs, time.perf_counter() - began)
-
-
-def few_videos(footage: Footage) -> bool:
-    """Tell whether blocks of frames are drawn anew, and not videos."""
-    return len(footage.videos) < FEW_VIDEOS
+    vectors = features.finish(_describe(setting, frame_ids, features.describe), frame_ids)
+    return Pilot(footage, whole, frame_ids, vectors, runs, pairs)
 
 
 def window_length(footage: Footage, max_lag: int) -> int:
@@ -107,13 +114,9 @@ def window_length(footage: Footage, max_lag: int) -> int:
 
     Blocks are drawn within windows, which then must be longer.
     """
-    wanted = 2 * max_lag if few_videos(footage) else max_lag + 1
+    wanted = 2 * max_lag if footage.few else max_lag + 1
     lengths = np.sort(footage.lengths)
     return int(min(wanted, lengths[np.searchsorted(np.cumsum(lengths), lengths.sum() / 2)]))
-
-
-def _whole_videos(footage: Footage) -> list[Int64[np.ndarray, " frames"]]:
-    return [np.arange(*footage.index.offset[video : video + 2]) for video in footage.videos]
 
 
 def _windows(footage: Footage, options: Options, seed: int) -> list[Int64[np.ndarray, " frames"]]:
@@ -125,3 +128,51 @@ def _windows(footage: Footage, options: Options, seed: int) -> list[Int64[np.nda
     rows = np.searchsorted(ends, places, side="right")
     starts = index.offset[footage.videos[rows] + 1] - length - (ends[rows] - 1 - places)
     return [np.arange(start, start + length) for start in starts]
+
+
+@dataclass(frozen=True, eq=False)
+class Listed(SequentialSampler):
+    """The frames of a list, in its order, so that a loader decodes them."""
+
+    frame_ids: Int64[np.ndarray, " n"] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def order(self, epoch: int) -> Order:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the list."""
+        return self.frame_ids
+
+
+def _describe(
+    setting: Setting, frame_ids: Int64[np.ndarray, " n"], describe: Describe
+) -> Float[np.ndarray, "n numbers"]:
+    """Return the numbers of frames, whose ids are ascending so that each is decoded once."""
+    listed = Listed(setting.index, setting.seed, frame_ids)
+    batch_size = min(BATCH, setting.batch_size)  # of so many, the memory is known to hold more than one
+    loader = setting.make_loader(listed, min(REACH, len(frame_ids)), batch_size=batch_size)
+    try:
+        return np.concatenate([describe(batch["image"], frame_ids[batch["position"].numpy()]) for batch in loader])
+    finally:
+        loader.close()
+
+
+def first_copies(index: VideoIndex) -> Int64[np.ndarray, " videos"]:
+    """Return for each video the first one that is the same file: links and copies are no further footage.
+
+    Files of one size are the same if they begin and end alike and have the same timestamps.
+    """
+    first: dict[tuple[int, bytes], int] = {}
+    sizes, how_many = np.unique(index.columns.size_bytes, return_counts=True)
+    shared = set(sizes[how_many > 1].tolist())
+    found = np.arange(index.num_videos)
+    for video_id, size in enumerate(index.columns.size_bytes.tolist()):
+        if size in shared:
+            found[video_id] = first.setdefault((size, _fingerprint(index, video_id)), video_id)
+    return found
+
+
+def _fingerprint(index: VideoIndex, video_id: int) -> bytes:
+    text = hashlib.blake2b(np.ascontiguousarray(index.pts[slice(*index.offset[video_id : video_id + 2])]).tobytes())
+    with Path(index.path(video_id)).open("rb") as file:
+        text.update(file.read(ENDS))
+        file.seek(max(0, int(index.columns.size_bytes[video_id]) - ENDS))
+        text.update(file.read(ENDS))
+    return text.digest()

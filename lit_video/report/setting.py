@@ -60,14 +60,8 @@ class Options:
     images_per_s: float | None = None
 
     def __post_init__(self) -> None:
-        for name, low in (
-            ("pilot_frames", 0),
-            ("num_windows", 10),
-            ("num_pairs", 10),
-            ("max_lag", 4),
-            ("rounds", 1),
-            ("images", 1),
-        ):
+        least = {"pilot_frames": 0, "num_windows": 10, "num_pairs": 10, "max_lag": 4, "rounds": 1, "images": 1}
+        for name, low in least.items():
             value = getattr(self, name)
             _refuse_unless(isinstance(value, int) and value >= low, f"{name} must be at least {low}, got {value!r}")
         for name in ("seconds", "noise_scale", "images_per_s"):

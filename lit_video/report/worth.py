@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
-from lit_video.bias import EstimatedDeff, chi2, estimate_deff, tv
-from lit_video.bias.choice import price
-from lit_video.report.contenders import Contender
+from lit_video.bias import EstimatedDeff, chi2, estimate_deff, price, tv
+from lit_video.report.choices import Contender, different
 from lit_video.report.likeness import Likeness
 from lit_video.report.pilot import Pilot
 from lit_video.report.setting import Setting
 from lit_video.samplers.base import Sampler
 from lit_video.samplers.laws import HORIZONS
-from lit_video.support.rng import rng
 
 SLOTS = 2**15  # of an order whose design effect is measured, all epochs together
-POPULATION = 2**16  # frames that its mean and variance are taken from
+LONGEST_HORIZON = 2**14  # slots whose design effect is shown
 LEAST = 1e-6  # a design effect below it is 0: the whole epoch in one batch
 
 
 @dataclass(frozen=True)
 class Worth:
-    """The statistical side of a contender.
+    """The statistical side of a sampler.
 
     Attributes:
         tv: Total variation of the law of a slot from the uniform one (F4).
@@ -36,8 +35,8 @@ class Worth:
         exact_uniform: Every slot is uniform over all frames.
         epoch_complete: Every epoch has each frame once.
         deff: Design effect by horizon.
-        low: Its lower end, from that of R.
-        high: Its upper end.
+        deff_low: Its lower end, from that of R.
+        deff_high: Its upper end.
     """
 
     tv: float
@@ -47,8 +46,8 @@ class Worth:
     exact_uniform: bool
     epoch_complete: bool
     deff: dict[str, float]
-    low: dict[str, float]
-    high: dict[str, float]
+    deff_low: dict[str, float]
+    deff_high: dict[str, float]
 
 
 def weigh(sampler: Sampler, likeness: Likeness, batch_size: int) -> Worth:
@@ -65,8 +64,8 @@ def weigh(sampler: Sampler, likeness: Likeness, batch_size: int) -> Worth:
         exact_uniform=sampler.exact_uniform,
         epoch_complete=sampler.epoch_complete,
         deff=of_R[0],
-        low={horizon: min(found[horizon] for found in of_R) for horizon in HORIZONS},
-        high={horizon: max(found[horizon] for found in of_R) for horizon in HORIZONS},
+        deff_low={horizon: min(found[horizon] for found in of_R) for horizon in HORIZONS},
+        deff_high={horizon: max(found[horizon] for found in of_R) for horizon in HORIZONS},
     )
 
 
@@ -83,20 +82,39 @@ def effective_rate(images_per_s: float, deff: float, batch_size: int, noise: flo
     return min(images_per_s, consumer) / cost if cost > 0 else None
 
 
-def measured_deff(setting: Setting, pilot: Pilot, contender: Contender, horizons: Sequence[int]) -> EstimatedDeff:
+def deff_by_horizon(
+    setting: Setting, pilot: Pilot, likeness: Likeness, contenders: Iterable[Contender]
+) -> list[dict[str, Any]]:
+    """Return the design effect of so many slots in a row, of each order once.
+
+    By law and, where all frames are known, of the real orders.
+    """
+    curves: list[dict[str, Any]] = []
+    for contender in different(contenders):
+        sampler = contender.make(setting.seed)
+        doubled = [2**i for i in range(LONGEST_HORIZON.bit_length())]
+        slots = [slots for slots in sorted({*doubled, setting.batch_size}) if slots <= len(sampler.order(0))]
+        measured = measured_deff(pilot, sampler, slots) if pilot.whole else None
+        curves.append(
+            {
+                "name": contender.sampler_name,
+                "family": contender.family,
+                "slots": slots,
+                "law": [sampler.design_effect(likeness.R, setting.batch_size, many) for many in slots],
+                "measured": None if measured is None else measured.deff,
+                "relative_sd": None if measured is None else measured.relative_sd,
+            }
+        )
+    return curves
+
+
+def measured_deff(pilot: Pilot, sampler: Sampler, horizons: Sequence[int]) -> EstimatedDeff:
     """Return the design effect of a sampler's real orders, by horizon. All frames must be known.
 
     Several epochs are measured each for itself, and averaged.
     """
-    sampler = contender.make(setting.seed)
-    num_frames, slots = setting.index.num_frames, min(len(sampler.order(0)), SLOTS)
-    chosen = np.arange(num_frames)
-    if num_frames > POPULATION:
-        chosen = rng(setting.seed, "report.population").integers(num_frames, size=POPULATION)
-    population = pilot.vectors_of(chosen)
-    found = []
-    for epoch in range(max(1, SLOTS // slots)):
-        order = np.asarray(sampler.order(epoch)[0:slots])
-        found.append(estimate_deff(pilot.vectors_of(order), population, horizons))
+    slots, population = min(len(sampler.order(0)), SLOTS), pilot.vectors_of(np.arange(pilot.footage.index.num_frames))
+    orders = (np.asarray(sampler.order(epoch)[0:slots]) for epoch in range(max(1, SLOTS // slots)))
+    found = [estimate_deff(pilot.vectors_of(order), population, horizons) for order in orders]
     deff = np.mean([one.deff for one in found], axis=0)
     return EstimatedDeff(found[0].horizons, deff, found[0].relative_sd / len(found) ** 0.5)

@@ -10,8 +10,8 @@ from typing import Any
 from omegaconf import OmegaConf
 from rich.table import Table
 
-from lit_video.report.markdown import number, paragraph
-from lit_video.report.markdown import table as markdown_table
+from lit_video.report.document import number, paragraph
+from lit_video.report.document import table as markdown_table
 from lit_video.samplers.laws import HORIZONS
 from lit_video.sweep.jobs import swept
 from lit_video.sweep.ranking import Ranking, Row

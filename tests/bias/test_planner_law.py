@@ -1,67 +1,15 @@
 """What shared decoding costs, against the enumeration of windows and the simulation of a look-ahead."""
 
-import itertools
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lit_video.bias import PlannerCost, planner_block, planner_lookahead, planner_memory, planner_sliding
+from lit_video.bias import PlannerCost, planner_lookahead, planner_sliding
 
 GOPS = st.lists(st.integers(1, 6), min_size=1, max_size=8)
 # 200 videos of 600 frames; GOPs of 250 leave one of 100 in every video.
 TABLE = {12: [12] * 10_000, 30: [30] * 4000, 60: [60] * 2000, 250: [250, 250, 100] * 200}
-
-
-@pytest.mark.parametrize("gops", [[1], [4], [2, 3], [3, 1, 4]])
-def test_blocks_enumerated(gops):
-    N = sum(gops)
-    starts = np.repeat(np.cumsum(gops) - gops, gops)
-    for W in range(1, N + 1):
-        decoded = opened = 0
-        windows = list(itertools.combinations(range(N), W))
-        for window in windows:
-            last = {}
-            for frame in window:
-                last[starts[frame]] = frame
-            decoded += sum(frame - start + 1 for start, frame in last.items())
-            opened += len(last)
-        cost = planner_block(gops, W)
-        assert cost.decoded == pytest.approx(decoded / len(windows) / W, abs=1e-12)
-        assert cost.opens == pytest.approx(opened / len(windows) / W, abs=1e-12)
-        assert cost.held == np.mean(np.arange(1, W + 1))  # W after decoding, one fewer after every delivery
-
-
-@given(GOPS)
-@settings(deadline=None, max_examples=100)
-def test_block_look_ahead_from_none_to_all(gops):
-    L, N = np.array(gops), sum(gops)
-    costs = [planner_block(gops, W).decoded for W in range(1, N + 1)]
-    assert costs[0] == pytest.approx((L * (L + 1)).sum() / (2 * N))
-    assert costs[-1] == pytest.approx(1)
-    assert all(later <= earlier + 1e-12 for earlier, later in itertools.pairwise(costs))
-    assert planner_block(gops, N + 5) == planner_block(gops, N)
-
-
-@given(st.integers(1, 40), st.integers(1, 30), st.data())
-@settings(deadline=None, max_examples=100)
-def test_closed_forms_of_a_block(L, num_gops, data):
-    N = L * num_gops
-    W = data.draw(st.integers(1, N))
-    last_term = math.comb(N - L, W + 1) / math.comb(N, W)
-    closed = L - (N - W) / (W + 1) + last_term  # F46
-    assert planner_block([L] * num_gops, W).decoded * W / num_gops == pytest.approx(closed, abs=1e-7)
-
-
-@pytest.mark.parametrize("W", [128, 1024, 8192])
-def test_blocks_of_a_large_data_set(W):
-    for L, gops in list(TABLE.items())[:3]:
-        x = W * L / 120_000
-        approximation = L * (1 / x - (1 - math.exp(-x)) / x**2)  # F47
-        # It leaves the frame itself out: half a frame of (L + 1) / 2.
-        assert planner_block(gops, W).decoded == pytest.approx(approximation, abs=0.55)
 
 
 def slide(gops, W, epochs, rng):
@@ -127,21 +75,18 @@ def test_no_look_ahead_is_random_access():
 
 
 @pytest.mark.parametrize(
-    ("L", "access", "blocks", "sliding"),
+    ("L", "sliding"),
     [
-        (12, 6.50, [6.47, 6.30, 5.12, 2.87], [6.44, 6.09, 4.38, 2.38]),
-        (30, 15.5, [15.3, 14.3, 8.78, 3.34], [15.2, 13.3, 7.32, 3.01]),
-        (60, 30.5, [29.9, 26.0, 11.4, 3.50], [29.3, 23.2, 9.75, 3.31]),
-        (250, 113, [104, 64.1, 13.6, 3.61], [97.3, 54.0, 12.8, 3.55]),
+        (12, [6.44, 6.09, 4.38, 2.38]),
+        (30, [15.2, 13.3, 7.32, 3.01]),
+        (60, [29.3, 23.2, 9.75, 3.31]),
+        (250, [97.3, 54.0, 12.8, 3.55]),
     ],
 )
-def test_decoded_frames_of_section_10_3(L, access, blocks, sliding):
+def test_decoded_frames_of_section_10_3(L, sliding):
     windows = (128, 1024, 8192, 32_768)
-    assert planner_block(TABLE[L], 1).decoded == pytest.approx(access, rel=5e-3)
     # Three digits: half a unit of the last is at most half a percent.
-    np.testing.assert_allclose([planner_block(TABLE[L], W).decoded for W in windows], blocks, rtol=5e-3)
     np.testing.assert_allclose([planner_sliding(TABLE[L], W).decoded for W in windows], sliding, rtol=5e-3)
-    assert planner_block(TABLE[L], 120_000).decoded == pytest.approx(1)
     assert planner_sliding(TABLE[L], 120_000).decoded == 1
 
 
@@ -160,26 +105,16 @@ def test_opens_and_frames_held_of_section_10_3(L, opens, held):
     np.testing.assert_allclose([cost.held for cost in costs], held, atol=0.51)
 
 
-@pytest.mark.parametrize(("W", "large", "small"), [(1024, 0.14, 0.04), (8192, 1.15, 0.29), (32_768, 4.59, 1.15)])
-def test_memory_of_section_10_3(W, large, small):
-    for side, gibibytes in ((224, large), (112, small)):
-        assert planner_memory(W, side * side * 3, "block") / 2**30 == pytest.approx(gibibytes, abs=6e-3)
-
-
 def test_memory_and_look_ahead_belong_together():
-    assert planner_memory(100, 10, "block_prepared_ahead") == 2000
-    for frames in (0, 1, 7133):
-        assert planner_memory(planner_lookahead(frames), 1) <= max(frames, 1)
-    assert planner_lookahead(7133) == 13_552
+    assert [planner_lookahead(frames) for frames in (0, 1, 7133)] == [1, 1, 13_552]
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        pytest.param(lambda: planner_block([3, 0], 2), r"gop_lengths must be at least 1, got 0", id="empty GOP"),
-        pytest.param(lambda: planner_block([3], 0), r"W must be at least 1, got 0", id="no look-ahead"),
         pytest.param(lambda: planner_sliding([], 2), r"gop_lengths must be integers, at least one", id="no GOP"),
-        pytest.param(lambda: planner_memory(2, 2, "all"), r"one of \['block', .* got 'all'", id="unknown"),
+        pytest.param(lambda: planner_sliding([3, 0], 2), r"gop_lengths must be at least 1, got 0", id="empty GOP"),
+        pytest.param(lambda: planner_sliding([3], 0), r"W must be at least 1, got 0", id="no look-ahead"),
         pytest.param(lambda: planner_lookahead(-1), r"memory_frames must be at least 0, got -1", id="memory"),
     ],
 )

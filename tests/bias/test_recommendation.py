@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lit_video.bias import Conditions, CorrelationModel, best_k, eff_rate, h, planner_sliding, recommend
+from lit_video.bias import Conditions, CorrelationModel, eff_rates, h, planner_sliding, recommend
 
 FRAME_BYTES = 224 * 224 * 3
 SHORT, LONG = CorrelationModel(0.02, 0.6, 0.90), CorrelationModel(0.1, 0.6, 0.97)
@@ -26,15 +27,10 @@ def conditions(L=12, model=SHORT, memory_frames=4312, **changes):
     return Conditions(**(values | changes))
 
 
-def test_what_fits_is_decoded_once():
-    room = 120_000 * FRAME_BYTES
-    result = recommend(conditions(cache_bytes=room))
-    assert (result.sampler, result.parameters, result.candidates) == ("uniform", {"decode_once": True}, ())
-    assert result.deff["batch"] == pytest.approx(1 - 255 / 119_999)
-    assert "decode once" in result.reasons[0]
-    assert recommend(conditions(cache_bytes=room - 1)).parameters != {"decode_once": True}
-    small = recommend(conditions(cache_bytes=room // 10, stored_frame_bytes=FRAME_BYTES // 10))
-    assert small.parameters == {"decode_once": True}
+def test_memory_for_all_frames_decodes_each_once():
+    result = recommend(conditions(memory_frames=120_000))
+    assert (result.sampler, result.parameters) == ("uniform", {"lookahead": 120_000})
+    assert result.candidates[0].seconds_per_frame == pytest.approx(1 + 5 / 12)  # and a seek for each GOP
 
 
 @pytest.mark.parametrize("model", [SHORT, LONG])
@@ -43,7 +39,6 @@ def test_the_planner_wins_where_noise_limits_training(L, model):
     result = recommend(conditions(L, model))
     assert result.sampler == "uniform"
     assert result.parameters == {"lookahead": 8192}
-    assert result.deff["long"] == 1
     planner, runs, gops = result.candidates
     values = (
         {12: 0.140, 60: 0.093}[L],
@@ -63,17 +58,15 @@ def test_whole_gops_win_where_noise_does_not_limit_training():
     planner, _, gops = result.candidates
     assert gops.effective_rate == pytest.approx(0.215, abs=6e-4)
     assert planner.effective_rate == pytest.approx(0.140, abs=6e-4)
-    assert result.deff["long"] == gops.deff == pytest.approx(5.56, abs=6e-3)
+    assert gops.deff == pytest.approx(5.56, abs=6e-3)
 
 
 def test_chunks_are_mixed_by_lanes_or_by_jitter():
     lanes = recommend(conditions(noise_scale=256, max_open=256))
     assert (lanes.sampler, lanes.parameters["lanes"]) == ("chunked", 256)
-    assert lanes.deff["batch"] == 1
     jitter = recommend(conditions(noise_scale=256, max_open=255))
     assert (jitter.sampler, jitter.parameters["jitter"]) == ("reservoir", 8624)
     for result in (lanes, jitter):
-        assert 1 <= result.deff["batch"] < result.deff["momentum"] < result.deff["long"]
         assert len(result.reasons) == 2
 
 
@@ -102,7 +95,8 @@ def test_planner_against_runs_is_decided_by_f49(seek, decode, L, memory_frames, 
     cost = planner_sliding(gops, max(1, int(1.9 * memory_frames)))
     C_p = decode * cost.decoded + seek * cost.opens
     a = seek + decode * (L - 1) / 2
-    k = best_k(a, decode, R, b, noise_scale)
+    rates = eff_rates(a, decode, R, b, noise_scale)
+    k = int(np.argmax(rates >= rates.max() * (1 - 1e-9))) + 1
     if k > 1:  # the best run is one of two frames or more
         assert runs.k == k
         C_k = (a + decode * k) / k
@@ -158,14 +152,7 @@ def test_all_intra_video_needs_no_runs():
         ("runs", 2),
         ("gops", 2),
     ]
-    assert eff_rate(1, 0, 1, [1.0]) == result.candidates[0].effective_rate
-
-
-def test_a_batch_larger_than_the_data_set():
-    assert recommend(conditions(gop_lengths=[12] * 3, b=100)).deff["batch"] == 1
-    assert recommend(conditions(gop_lengths=[1], b=1)).deff["batch"] == 1
-    assert recommend(conditions(gop_lengths=[2], b=1)).deff["batch"] == 1
-    assert recommend(conditions(gop_lengths=[2], b=2)).deff["batch"] == 0
+    assert eff_rates(0, 1, [1.0])[0] == result.candidates[0].effective_rate
 
 
 @pytest.mark.parametrize(
@@ -178,7 +165,6 @@ def test_a_batch_larger_than_the_data_set():
         pytest.param({"noise_scale": -1.0}, r"noise_scale must be in \[0, inf\], got -1", id="noise"),
         pytest.param({"decode_seconds": 0.0, "seek_seconds": 0.0}, r"must be above 0, got 0 and inf", id="free"),
         pytest.param({"consumer_rate": 0.0}, r"must be above 0, got 6 and 0", id="no consumer"),
-        pytest.param({"stored_frame_bytes": 0}, r"stored_frame_bytes must be at least 1, got 0", id="stored"),
     ],
 )
 def test_says_what_is_wrong(changes, message):

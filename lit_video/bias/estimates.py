@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lit_video.bias.arguments import Floats, Integers, whole
+from lit_video.bias.validation import Floats, Integers, whole
 
 
 @dataclass(frozen=True, slots=True)

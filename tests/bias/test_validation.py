@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lit_video.bias.arguments import correlation, law, lengths_in_frames, real, vector, whole
+from lit_video.bias.validation import correlation, law, lengths_in_frames, real, vector, whole
 
 
 def test_numbers_of_numpy_are_numbers():

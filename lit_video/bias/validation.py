@@ -1,4 +1,4 @@
-"""What the arguments of this package may be: one check for each kind, one sentence for each mistake."""
+"""What the arguments of this package may be: one check for each kind, one ValueError for each mistake."""
 
 from __future__ import annotations
 
@@ -16,11 +16,7 @@ SUM_TOLERANCE = 1e-6
 
 
 def whole(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
-    """Return `value` as an int in [low, high], both ends included.
-
-    Raises:
-        ValueError: `value` is not an integer, or lies outside.
-    """
+    """Return `value` as an int in [low, high], both ends included."""
     allowed = f"at least {low}" if high is None else f"in [{low}, {high}]"
     try:
         number = operator.index(value)
@@ -32,11 +28,7 @@ def whole(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
 
 
 def real(name: str, value: Any, low: float = 0.0, high: float = np.inf) -> float:
-    """Return `value` as a float in [low, high], both ends included.
-
-    Raises:
-        ValueError: `value` is no number, or lies outside.
-    """
+    """Return `value` as a float in [low, high], both ends included."""
     number = float(value)
     if not low <= number <= high:  # also false for nan
         raise ValueError(f"{name} must be in [{low:g}, {high:g}], got {number:g}")
@@ -44,11 +36,7 @@ def real(name: str, value: Any, low: float = 0.0, high: float = np.inf) -> float
 
 
 def vector(name: str, values: ArrayLike) -> Floats:
-    """Return `values` as a float64 array of one axis, with at least one entry and none of them nan or infinite.
-
-    Raises:
-        ValueError: Another shape, or an entry that is not finite.
-    """
+    """Return `values` as a float64 array of one axis, with at least one entry and none of them nan or infinite."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(f"{name} must have one axis and at least one entry, got shape {array.shape}")
@@ -58,11 +46,7 @@ def vector(name: str, values: ArrayLike) -> Floats:
 
 
 def law(name: str, values: ArrayLike) -> Floats:
-    """Return `values` as a probability law: float64 [N], none negative, sum 1.
-
-    Raises:
-        ValueError: A negative entry, or a sum that is not 1.
-    """
+    """Return `values` as a probability law: float64 [N], none negative, sum 1."""
     array = vector(name, values)
     if array.min() < 0:
         raise ValueError(f"{name} must not be negative, got a smallest entry of {array.min():g}")
@@ -72,11 +56,7 @@ def law(name: str, values: ArrayLike) -> Floats:
 
 
 def lengths_in_frames(name: str, values: ArrayLike) -> Integers:
-    """Return `values`, one integer or several, as int64 [pieces], each at least 1.
-
-    Raises:
-        ValueError: No piece, a length that is not an integer, or one below 1.
-    """
+    """Return `values`, one integer or several, as int64 [pieces], each at least 1."""
     array = np.atleast_1d(np.asarray(values))
     if array.ndim != 1 or array.size == 0 or not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"{name} must be integers, at least one of them, got {array.dtype} of shape {array.shape}")
@@ -86,11 +66,7 @@ def lengths_in_frames(name: str, values: ArrayLike) -> Integers:
 
 
 def correlation(name: str, values: ArrayLike, num_lags: int = 1) -> Floats:
-    """Return `values` as correlations by lag: float64 [lags], 1 at lag 0, at least `num_lags` of them.
-
-    Raises:
-        ValueError: Too few lags, or another value than 1 at lag 0.
-    """
+    """Return `values` as correlations by lag: float64 [lags], 1 at lag 0, at least `num_lags` of them."""
     array = vector(name, values)
     if abs(array[0] - 1) > SUM_TOLERANCE:
         raise ValueError(f"{name}[0] must be 1, the correlation of a frame with itself, got {array[0]:g}")
