@@ -1,6 +1,6 @@
 """Which sampler for these videos, and why: `python scripts/bias_report.py data.root=FOLDER`."""
 
-from lit_video.report.command import main
+from lit_video.commands.bias import main
 
 if __name__ == "__main__":
     main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -98,5 +99,16 @@ def comments_of(text: str) -> dict[str, str]:
     return found
 
 
+def main() -> None:
+    """Write the document, or with `--check` end with 1 if it is not as the files say."""
+    parser = argparse.ArgumentParser(description="Write docs/configuration.md from the option files.")
+    parser.add_argument("--check", action="store_true", help="write nothing; end with 1 if it would change")
+    document = REPOSITORY / "docs" / "configuration.md"
+    if not parser.parse_args().check:
+        document.write_text(reference())
+    elif document.read_text() != reference():
+        raise SystemExit("docs/configuration.md is not as the option files say: python scripts/configuration.py")
+
+
 if __name__ == "__main__":
-    (REPOSITORY / "docs" / "configuration.md").write_text(reference())
+    main()

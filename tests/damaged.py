@@ -1,7 +1,8 @@
 """Videos that are damaged as recordings are: overwritten sectors, lost transport packets, pictures cut out."""
 
 import random
-from functools import partial
+import tempfile
+from functools import cache, partial
 from pathlib import Path
 
 import av
@@ -37,8 +38,16 @@ CONTAINERS = {
 
 def whole(path: Path, encoder: str) -> Path:
     """Write the undamaged video."""
+    path.write_bytes(_whole(path.suffix, encoder))
+    return path
+
+
+@cache
+def _whole(suffix: str, encoder: str) -> bytes:
     codec, b_frames, options = ENCODERS[encoder]
-    return write_stamped(path, 96, 5, codec, 12, b_frames, size=(192, 256), options=options)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"whole{suffix}")
+        return write_stamped(path, 96, 5, codec, 12, b_frames, size=(192, 256), options=options).read_bytes()
 
 
 def overwrite(source: Path, path: Path, seed: int) -> Path:

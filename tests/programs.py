@@ -10,10 +10,10 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.singleton import Singleton
 
-from lit_video.report.command import offer_short_names
+from lit_video.commands.hydra_front import offer_short_names
 
 REPOSITORY = Path(__file__).parents[1]
-FOLDERS = {"train": REPOSITORY / "conf", "bias_report": REPOSITORY / "lit_video" / "report" / "conf"}
+FOLDERS = {"train": REPOSITORY / "conf", "bias_report": REPOSITORY / "lit_video" / "commands" / "conf"}
 
 
 def run(program, *arguments, timeout=120, environment=None):

@@ -15,7 +15,6 @@ import shlex
 import subprocess
 import sys
 import types
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -24,16 +23,18 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from lightning import Trainer
 from omegaconf import OmegaConf
 
+from lit_video.checks.stamps import write_stamped
 from lit_video.commands import main as command
 from lit_video.support import errors
-from lit_video.checks.stamps import write_stamped
 from tests.programs import composed
 from tests.zoo import ZOO
 
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(REPOSITORY.glob("*.md")), *sorted(REPOSITORY.glob("docs/**/*.md"))]
 BLOCK = re.compile(r"(?:<!-- (?P<note>[^\n]*) -->\n+)?^```(?P<language>\w*)\n(?P<code>.*?)^```", re.M | re.S)
-COMMAND = re.compile(r"(?:python |lit-video )(train\.py|scripts/\w+\.py|index|bench|bias)\b([^\n&|;>#`]*)")
+COMMAND = re.compile(
+    r"(?:python |lit-video )(train\.py|scripts/\w+\.py|index|bench|bias|doctor|fuzz|sweep)\b([^\n&|;>#`]*)"
+)
 FILE_NAME = re.compile(r"# ([\w/]+\.(?:py|yaml))\n")
 HYDRA_FRONTS = {"train.py": "train", "scripts/bias_report.py": "bias_report", "bias": "bias_report"}
 GROUPS = {folder.name for folder in (REPOSITORY / "conf").iterdir() if folder.is_dir()}
@@ -167,7 +168,7 @@ def test_commands_are_accepted(path, monkeypatch):
                 composed(HYDRA_FRONTS[front], *overrides)
         elif words:
             of_script = front.endswith(".py") and runpy.run_path(str(REPOSITORY / front), run_name="front").get("main")
-            main = of_script or import_module(command.COMMANDS[front][0]).main
+            main = of_script or command.module_of(front).main
             with monkeypatch.context() as patch:
                 patch.setattr(sys, "argv", [front, *words])
                 patch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)

@@ -155,7 +155,7 @@ def test_a_sampler_of_ones_own_is_one_module_and_one_yaml(environment, project):
 def test_the_command_line_has_its_commands(environment, project):
     tool = str(environment / "lit-video")
     told = run(tool, "--help", cwd=project)
-    assert all(f"  {name} " in told for name in ("index", "bench", "bias", "doctor"))
+    assert all(f"  {name} " in told for name in ("index", "bench", "bias", "doctor", "fuzz", "show-batch", "sweep"))
     assert "2 videos, 24 frames" in run(tool, "index", "videos", "--index-dir", "index", "--verify", cwd=project)
     assert "images/s" in run(
         tool, "bench", "run", "videos", "--contenders", "sequential", "--images", "24", "--batch-size", "4", cwd=project
@@ -168,7 +168,7 @@ def test_the_wheel_holds_what_it_should(wheel):
     assert "hydra_plugins/lit_video_searchpath.py" in names
     assert "lit_video/py.typed" in names
     assert "lit_video/conf/lit_video/data/default.yaml" in names
-    assert "lit_video/report/conf/bias_report.yaml" in names
+    assert "lit_video/commands/conf/bias_report.yaml" in names
     assert not [name for name in names if name.startswith(("tests/", "scripts/", "conf/"))]
 
 

@@ -2,5 +2,10 @@
 
 ::
 
-    exercise_data -> contenders -> compare
+    exercise_data -> contenders -> run (one contender) -> compare (all of them, in turn)
+
+Is given a folder of videos; hands on rows of measurements. May not know who asked.
 """
+
+# Names of the functions in `contenders`, here so that a command line is read without torch.
+CONTENDERS = ("baseline", "limit", "sequential", "ours", "ours_torchcodec", "chunked", "torchcodec")

@@ -1,4 +1,4 @@
-"""All contenders, in turn, several times: the medians, and their ratios. The front of the benchmark."""
+"""All contenders, in turn, several times: the medians, and their ratios."""
 
 from __future__ import annotations
 
@@ -8,34 +8,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from lit_video.bench.contenders import CONTENDERS, Setting
-from lit_video.bench.exercise_data import make_exercise_data
+from lit_video.bench.contenders import Setting
 from lit_video.index.files import find_files
 from lit_video.measuring.throughput import machine
-from lit_video.support.errors import DataError, LitVideoError, told_in_a_sentence
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Make data, or compare contenders, as the command line says."""
-    parser = _parser()
-    chosen = parser.parse_args(arguments)
-    with told_in_a_sentence():
-        if chosen.command == "exercise-data":
-            print(make_exercise_data(Path(chosen.out), chosen.frames, chosen.links))
-        else:
-            rows = compare(chosen)
-            if chosen.json:
-                Path(chosen.json).write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
-            print_rows(rows, chosen)
+from lit_video.support.errors import DataError, LitVideoError
 
 
 def compare(chosen: argparse.Namespace) -> list[dict[str, Any]]:
@@ -121,59 +104,3 @@ def _cells(rows: list[dict[str, Any]], videos: int, contender: str, first: str) 
         f"{median('peak_files'):.0f}",
         cost,
     ]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Compare ways to load random frames of videos.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    data = commands.add_parser("exercise-data", help="write the exercise's kind of input from real footage")
-    data.add_argument("out", help="folder")
-    data.add_argument("--frames", type=_positive, default=600)
-    data.add_argument("--links", type=_positive, default=200)
-    run = commands.add_parser("run", help="measure contenders in turn")
-    run.add_argument("root", help="folder, file or glob")
-    run.add_argument(
-        "--contenders", type=_names, default=["baseline", "sequential", "ours"], help=", ".join(CONTENDERS)
-    )
-    run.add_argument(
-        "--videos", type=_numbers, default=None, help="numbers of videos, such as 1,20,200; all by default"
-    )
-    run.add_argument("--images", type=_counts, default={"": 1280}, help="to time: 1280, or baseline=256,1280")
-    run.add_argument(
-        "--skip", type=_counts, default={"": 0}, help="to load before the clock starts: 0, or ours=600,128"
-    )
-    run.add_argument("--rounds", type=_positive, default=3)
-    run.add_argument("--size", type=_positive, default=224)
-    run.add_argument("--batch-size", type=_positive, default=128)
-    run.add_argument("--workers", type=_positive, default=2)
-    run.add_argument("--augment", action="store_true", help="random resized crop and colour jitter in all contenders")
-    run.add_argument("--lookahead-bytes", type=_positive, default=2**30)
-    run.add_argument("--images-per-s", type=float, default=None, help="speed of a model that consumes the images")
-    run.add_argument("--json", help="also write all rows to this file")
-    return parser
-
-
-def _names(text: str) -> list[str]:
-    names = text.split(",")
-    unknown = [name for name in names if name not in CONTENDERS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"no contender {unknown[0]!r}; there are {', '.join(CONTENDERS)}")
-    if len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError("each contender once, please: --rounds repeats them in turn")
-    return names
-
-
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
-    return number
-
-
-def _numbers(text: str) -> list[int]:
-    return [_positive(number) for number in text.split(",")]
-
-
-def _counts(text: str) -> dict[str, int]:
-    """Return images by contender; the name '' stands for all others."""
-    pairs = [part.rpartition("=") for part in text.split(",")]
-    return {"": 0} | {name: int(number) for name, _, number in pairs}

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from lit_video.bench import CONTENDERS
 from lit_video.decoders.base import Decoder
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.scaler import Scaler
@@ -268,12 +269,7 @@ def torchcodec(setting: Setting) -> Contest:
     return _epochs(loader), None
 
 
-CONTENDERS: dict[str, Callable[[Setting], Contest]] = {
-    "baseline": baseline,
-    "limit": limit,
-    "sequential": sequential,
-    "ours": ours,
-    "ours_torchcodec": ours_torchcodec,
-    "chunked": chunked,
-    "torchcodec": torchcodec,
-}
+def contender(name: str) -> Callable[[Setting], Contest]:
+    """Return a contender by its name."""
+    assert name in CONTENDERS
+    return globals()[name]

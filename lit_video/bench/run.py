@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from lit_video.bench.contenders import CONTENDERS, Setting
+from lit_video.bench.contenders import Setting, contender
 from lit_video.loading.counters import Counts
 
 
@@ -38,7 +38,7 @@ class Watch(threading.Thread):
         self.join()
 
 
-def run(contender: str, setting: Setting, skip: int, images: int) -> dict[str, Any]:
+def run(name: str, setting: Setting, skip: int, images: int) -> dict[str, Any]:
     """Load `skip` images, then time the next `images`, whole batches each.
 
     Returns:
@@ -48,7 +48,7 @@ def run(contender: str, setting: Setting, skip: int, images: int) -> dict[str, A
     watch = Watch()
     watch.start()
     began = time.perf_counter()
-    batches, counts = CONTENDERS[contender](setting)
+    batches, counts = contender(name)(setting)
     seen, first = 0, None
     while seen < skip or first is None:
         seen += len(next(batches))
@@ -71,7 +71,7 @@ def run(contender: str, setting: Setting, skip: int, images: int) -> dict[str, A
     watch.end()
     batches.close()
     return {
-        "contender": contender,
+        "contender": name,
         "images": timed,
         "seconds": seconds,
         "images_per_s": timed / seconds,

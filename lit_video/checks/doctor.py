@@ -6,7 +6,6 @@ import ctypes
 import multiprocessing
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,8 +17,6 @@ from typing import Any
 import av
 import numpy as np
 import torch
-from rich.table import Table
-from rich.text import Text
 
 from lit_video.checks.stamps import read_stamp, write_stamped
 from lit_video.decoders.base import Decoder
@@ -40,7 +37,6 @@ from lit_video.samplers.reservoir import ReservoirSampler
 from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import DeviceError, LitVideoError
-from lit_video.support.screen import screen
 
 CODECS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9"}
 MOST_FAR = 1e-3  # of all values may differ by more than 2 levels: swscale rounds at the edges of a picture
@@ -72,23 +68,6 @@ class Finding:
     name: str
     status: str
     text: str
-
-
-def main() -> None:
-    """Make all checks, print them, and end with 0 only if all that could be made passed."""
-    with tempfile.TemporaryDirectory() as folder:
-        findings = list(examine(Path(folder)))
-    table = Table(title="lit_video on this machine", title_justify="left")
-    for column in ("check", "", "what was found"):
-        table.add_column(column, overflow="fold")
-    colours = {"ok": "green", "failed": "red", "skipped": "yellow"}
-    for finding in findings:
-        table.add_row(finding.name, Text(finding.status, colours[finding.status]), finding.text)
-    console = screen()
-    (console if console.is_terminal else screen(width=130)).print(table)
-    failed = [finding.name for finding in findings if finding.status == "failed"]
-    print(f"Failed: {', '.join(failed)}." if failed else "All that can run here passed.")
-    raise SystemExit(1 if failed else 0)
 
 
 def examine(folder: Path) -> Iterator[Finding]:

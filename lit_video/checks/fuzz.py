@@ -6,7 +6,6 @@ Decoding runs in a child process; one that dies or says nothing for long is note
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import shutil
@@ -200,21 +199,6 @@ def fuzz(numbers: Sequence[int], seconds: float, timeout_seconds: float, keep: P
                 child = Child(folder)
         child.end()
     return outcomes
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Fuzz as the command line says; end with 0 only if nothing crashed, hung, leaked or showed a bug."""
-    parser = argparse.ArgumentParser(description="Index and decode damaged videos.")
-    parser.add_argument("--mutants", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0, help="number of the first mutant")
-    parser.add_argument("--only", type=int, help="this mutant alone")
-    parser.add_argument("--seconds", type=float, default=600, help="stop after so many")
-    parser.add_argument("--timeout", type=float, default=20, help="seconds after which a mutant is said to hang")
-    parser.add_argument("--keep", type=Path, help="folder for mutants that fail")
-    chosen = parser.parse_args(arguments)
-    numbers = range(chosen.seed, chosen.seed + chosen.mutants) if chosen.only is None else [chosen.only]
-    outcomes = fuzz(numbers, chosen.seconds, chosen.timeout, chosen.keep)
-    raise SystemExit(tell(outcomes))
 
 
 def tell(outcomes: Sequence[Outcome]) -> int:

@@ -1,106 +1,30 @@
-"""Index videos from the command line, and check the index: the front of `scripts/index.py`."""
+"""`lit-video index`: index videos, say what is in them, and check the index."""
 
 from __future__ import annotations
 
-import argparse
-from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-from rich.progress import track
-from rich.table import Table
-from rich.text import Text
-
-from lit_video.checks.verify import Verification, verify
-from lit_video.index import VideoIndex
-from lit_video.index.damage import FLAGGED
+from lit_video.commands.parsing import Parser
 from lit_video.support.errors import told_in_a_sentence
-from lit_video.support.screen import screen
-
-NOT_DECODED = "damaged, and not decoded"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Index, print what was found, and with `--verify` end with 0 only if every video is as its index says."""
-    parser = argparse.ArgumentParser(description="Index videos; --verify checks each against a sequential decode.")
-    parser.add_argument("root", nargs="+", help="folder, file or glob")
-    parser.add_argument("--index-dir", help="where the index is kept; by default in the user's cache folder")
-    parser.add_argument("--verify", action="store_true", help="read every frame by random access and compare")
-    chosen = parser.parse_args(arguments)
+    chosen = parser().parse_args(arguments)
     with told_in_a_sentence():
+        from lit_video.commands.index_summary import print_index, verify_all
+        from lit_video.index import VideoIndex
+
         index = VideoIndex.scan(chosen.root, chosen.index_dir)
         print_index(index)
         if chosen.verify:
             raise SystemExit(0 if verify_all(index) else 1)
 
 
-def print_index(index: VideoIndex) -> None:
-    """Print what the index holds."""
-    made = Counter(index.made(video_id) for video_id in range(index.num_videos))
-    seconds = max(index.seconds, 1e-9)
-    print(
-        f"{index.num_videos} videos, {index.num_frames} frames, {len(index.keyframes) - 1} GOPs"
-        f" in {index.seconds:.2f} s"
-        f" ({index.num_frames / seconds:.0f} frames/s, {index.num_videos / seconds:.0f} files/s);"
-        f" {index.num_cached} reused, {made['exact']} from packets, {made['decoded']} decoded once"
-    )
-    console = screen(highlight=False)
-    for name, number in index.num_hdr.items():
-        if number:
-            print(f"{number} of them {'is' if number == 1 else 'are'} HDR ({name.upper()})")
-    for skipped in index.skipped:
-        console.print(f"skipped {skipped.path}: {skipped.reason}", soft_wrap=True)
-    for line in damage_lines(index):
-        console.print(line, soft_wrap=True)
-
-
-def damage_lines(index: VideoIndex) -> list[str]:
-    """Return a line for each video that is damaged, or that falls short of its header."""
-    lines = []
-    left_out = np.diff(index.columns.left_out_offset)
-    for video_id in sorted(index.damaged_videos.keys() | set(np.flatnonzero(left_out).tolist())):
-        # Packets that were not decoded have no frame in the index.
-        none, path = int(left_out[video_id]), index.path(video_id)
-        damaged, frames = index.num_damaged(video_id) + none, int(index.lengths[video_id]) + none
-        reasons = Counter({NOT_DECODED: none} if none else {})
-        for run in index.damage(video_id):
-            reasons[run.why] += run.last - run.first + 1
-        told = "; ".join(f"{why} ({count})" for why, count in reasons.most_common())
-        lines.append(f"{path}: {damaged} of {frames} frames damaged: {told}")
-        if damaged == frames and set(reasons) == {FLAGGED}:
-            lines.append(f"{path}: no reference is missing; data.decoder.trust_flags=false delivers what is decoded")
-    for video_id, expected in index.short_files:
-        path, frames = index.path(video_id), int(index.lengths[video_id])
-        lines.append(f"{path}: {frames} frames, and its header promises {expected}: the rest cannot be read")
-    return lines
-
-
-def verify_all(index: VideoIndex) -> bool:
-    """Check every video, print a table, and tell whether all are as the index says."""
-    found = [verify(index, v) for v in track(range(index.num_videos), "Verifying", transient=True)]
-    table = Table(title="Random access against sequential decode", title_justify="left")
-    for name in ("video", "codec", "size", "made", "frames", "GOPs", "result"):
-        table.add_column(name, overflow="fold")  # of a long path the end is what matters
-    for video_id, one in enumerate(found):
-        columns = index.columns
-        size = f"{columns.width[video_id]}x{columns.height[video_id]}"
-        gops = str(len(index.starts(video_id)))
-        table.add_row(one.path, index.codec(video_id), size, one.made, str(one.frames), gops, _result(one))
-    console = screen()
-    (console if console.is_terminal else screen(width=160)).print(table)
-    good = sum(one.ok for one in found)
-    print(f"{good} of {len(found)} videos are as their index says.")
-    return good == len(found)
-
-
-def _result(one: Verification) -> Text:
-    if one.ok:
-        damaged = f", {len(one.damaged)} damaged" if one.damaged else ""
-        return Text(f"exact{damaged}", "green")
-    parts = []
-    if one.frames != one.true_frames:
-        parts.append(f"{one.true_frames} frames in truth")
-    for name, frames in (("wrong", one.wrong), ("missing", one.missing)):
-        if frames:
-            parts.append(f"{len(frames)} {name}, first {frames[0]}")
-    return Text("; ".join(parts), "red")
+def parser() -> Parser:
+    """Return what reads the command line."""
+    reads = Parser(description="Index videos; --verify checks each against a sequential decode.")
+    reads.add_argument("root", nargs="+", help="folder, file or glob")
+    reads.add_argument("--index-dir", help="where the index is kept; by default in the user's cache folder")
+    reads.add_argument("--verify", action="store_true", help="read every frame by random access and compare")
+    return reads

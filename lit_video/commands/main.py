@@ -5,11 +5,16 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from lit_video.commands.parsing import nearest
+
 COMMANDS = {
-    "index": ("lit_video.commands.index", "index videos, and check the index: lit-video index FOLDER --verify"),
-    "bench": ("lit_video.bench.compare", "compare ways to load random frames: lit-video bench run FOLDER"),
-    "bias": ("lit_video.report.command", "which sampler for these videos, and why: lit-video bias data.root=FOLDER"),
-    "doctor": ("lit_video.checks.doctor", "what works on this machine: lit-video doctor"),
+    "index": "index videos, and check the index: lit-video index FOLDER --verify",
+    "bench": "compare ways to load random frames: lit-video bench run FOLDER",
+    "bias": "which sampler for these videos, and why: lit-video bias data.root=FOLDER",
+    "doctor": "what works on this machine: lit-video doctor",
+    "fuzz": "index and decode damaged videos: lit-video fuzz --mutants 2000",
+    "show-batch": "the first random batch as one picture: lit-video show-batch data.root=FOLDER",
+    "sweep": "rank the jobs of a sweep again: lit-video sweep multirun/DATE/TIME",
 }
 
 
@@ -18,15 +23,19 @@ def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name not in COMMANDS:
         asked = name in ("-h", "--help")
-        print(
-            usage() if asked else f"lit-video: no command {name!r}\n{usage()}", file=sys.stdout if asked else sys.stderr
-        )
+        told = usage() if asked else f"lit-video: no command {name!r}{nearest(name, COMMANDS)}\n{usage()}"
+        print(told, file=sys.stdout if asked else sys.stderr)
         raise SystemExit(0 if asked else 2)
     sys.argv = [f"lit-video {name}", *sys.argv[2:]]
-    import_module(COMMANDS[name][0]).main()
+    module_of(name).main()
+
+
+def module_of(name: str):
+    """Return the module of a command."""
+    return import_module(f"lit_video.commands.{name.replace('-', '_')}")
 
 
 def usage() -> str:
     """Return what there is."""
-    lines = [f"  {name:8}{what}" for name, (_, what) in COMMANDS.items()]
+    lines = [f"  {name:11}{what}" for name, what in COMMANDS.items()]
     return "\n".join(["usage: lit-video COMMAND ...", "", *lines])

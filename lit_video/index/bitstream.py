@@ -14,7 +14,8 @@ from lit_video.index.headers import h264_sequence
 H264_IDR, H264_SEI, H264_SPS, H264_SEI_RECOVERY_POINT = 5, 6, 7, 6
 PARAMETER_SETS = {"h264": frozenset({7, 8}), "hevc": frozenset({32, 33, 34})}
 # Pictures with a broken link before them, end of sequence, end of bitstream: what follows may not be shown.
-HEVC_SEI, HEVC_DELIMITER = (39, 40), 35
+HEVC_SEI = (39, 40)
+DELIMITER = {"h264": 9, "hevc": 35}
 OTHER_END, FEWEST_BYTES = (7, 2), 32  # of a slice: bytes before its end that are changed, where it is long enough
 HEVC_BREAKS = frozenset({16, 17, 18, 36, 37})
 
@@ -200,10 +201,20 @@ def with_other_ends(codec: str, packet: bytes, extradata: bytes | None, salt: in
             yield b"".join((len(one).to_bytes(width, "big") if width else b"\0\0\1") + one for one in changed)
 
 
-def has_delimiter(codec: str, packet: memoryview, extradata: bytes | None) -> bool:
-    """Tell whether a packet of HEVC begins with a delimiter, which transport streams must have and MP4 need not."""
-    first = next((unit for unit in nal_units(codec, packet, extradata) if len(unit)), b"") if codec == "hevc" else b""
-    return bool(len(first)) and first[0] >> 1 & 63 == HEVC_DELIMITER
+def may_hide_losses(codec: str, packet: memoryview, extradata: bytes | None) -> bool:
+    """Tell whether a picture may have lost parts unseen: HEVC, or several slices of H.264, behind a delimiter.
+
+    Transport streams must have delimiters, and MP4 that was no transport stream seldom has. In H.264 the decoder misses
+    little where a picture is one slice.
+    """
+    units = [unit for unit in nal_units(codec, packet, extradata) if len(unit)] if codec in DELIMITER else []
+    if not units or _kind(codec, units[0]) != DELIMITER[codec]:
+        return False
+    return codec == "hevc" or sum(1 <= _kind(codec, unit) <= 5 for unit in units) > 1
+
+
+def _kind(codec: str, unit: bytes | memoryview) -> int:
+    return unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63
 
 
 def is_cut_short(codec: str, packet: memoryview, extradata: bytes | None) -> bool:

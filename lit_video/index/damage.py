@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from av.packet import Packet
 
-from lit_video.index.bitstream import has_delimiter, is_cut_short, picture_units
+from lit_video.index.bitstream import is_cut_short, may_hide_losses, picture_units
 from lit_video.index.references import MISSING, REFERS, Chain, references_of
 
 ZEROS = "part of it was overwritten with zeros"
@@ -80,7 +80,7 @@ class Packets:
         common: frozenset[str] = frozenset(),
         doubtful: frozenset[int] = frozenset(),
     ) -> None:
-        self._doubtful, self._is_delimited = doubtful, False
+        self._doubtful, self._looks_copied = doubtful, False
         self.codec, self.common, self._extradata = codec, common, extradata
         self._is_transport_stream = "mpegts" in formats.split(",")
         self._is_program_stream = "mpeg" in formats.split(",")
@@ -103,7 +103,7 @@ class Packets:
         """
         data, broken = memoryview(packet), self._broken(packet)
         if not self.why:
-            self._is_delimited = has_delimiter(self.codec, data, self._extradata)
+            self._looks_copied = may_hide_losses(self.codec, data, self._extradata)
         time = packet.dts if packet.pts is None else packet.pts
         try:
             why = self._references.look(data, is_start, broken)
@@ -129,7 +129,7 @@ class Packets:
     @property
     def may_hide_losses(self) -> bool:
         """Whether the file may be what is left of a transport stream, without the marks that one has."""
-        return self.codec in NUMBERED and not self._is_transport_stream and (self._is_delimited or any(self.why))
+        return self.codec in NUMBERED and not self._is_transport_stream and (self._looks_copied or any(self.why))
 
     def note_gaps(self) -> None:
         """Take it for damage where pictures come regularly and some are left out, in codecs that do not number them."""

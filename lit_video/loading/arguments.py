@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import warnings
+import weakref
 from collections.abc import Sequence
 
 from lit_video.decoders.geometry import check_choice, parse_size
+from lit_video.index import VideoIndex
 from lit_video.loading.faults import POLICIES
 from lit_video.planning.sharding import SHARDS
+from lit_video.samplers.base import Sampler
 
 
 def check_arguments(
@@ -47,4 +51,32 @@ def check_arguments(
         raise ValueError(
             f"lookahead_bytes must hold more than a batch of {batch_size} frames of {height}x{width}, which is"
             f" {3 * height * width * (batch_size + 1)} bytes, got {lookahead_bytes}"
+        )
+
+
+def warn_of_lost_bits(index: VideoIndex) -> None:
+    """Say once for a data set that pictures of more than 8 bits do not keep them."""
+    deep = index.deep
+    if len(deep) and index not in _TOLD_OF_LOST_BITS:
+        _TOLD_OF_LOST_BITS.add(index)
+        first = int(deep[0])
+        warnings.warn(
+            f"{len(deep)} of {index.num_videos} videos have more than 8 bits a sample, and frames are uint8:"
+            f" the rest is cut off. The first is {index.path(first)} ({index.pixel_format(first)}).",
+            stacklevel=3,
+        )
+
+
+_TOLD_OF_LOST_BITS: weakref.WeakSet[VideoIndex] = weakref.WeakSet()
+
+
+def warn_of_short_sight(sampler: Sampler, num_positions: int, reach: int) -> None:
+    """Say so where a sampler's chunks spread further than look-ahead and memory reach, and are decoded piecemeal."""
+    needed = min(getattr(sampler, "needed_lookahead", 1), num_positions)
+    if needed > reach:
+        warnings.warn(
+            f"The sampler spreads each chunk over {needed} positions and the look-ahead reaches {reach}, so chunks"
+            f" are decoded more than once: take about {max(1, 100 * reach // needed)} % as many lanes or frames of"
+            " buffer, or raise data.lookahead_bytes.",
+            stacklevel=3,
         )

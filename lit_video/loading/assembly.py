@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from lit_video.decoders.reader import without
+from lit_video.decoders.refusals import without
 from lit_video.loading.faults import Faults
 from lit_video.loading.gather import Gathered
 from lit_video.loading.slots import SlotPool

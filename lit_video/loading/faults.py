@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from lit_video.decoders.reader import reasons
+from lit_video.decoders.refusals import reasons
 from lit_video.index import VideoIndex
 from lit_video.loading.workers import Job
 from lit_video.planning.planner import GopRead

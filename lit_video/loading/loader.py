@@ -6,7 +6,7 @@ import multiprocessing
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -15,11 +15,12 @@ import torch
 from lit_video.decoders.base import Decoder
 from lit_video.decoders.geometry import parse_size
 from lit_video.index import VideoIndex
-from lit_video.loading.arguments import check_arguments
+from lit_video.loading.arguments import check_arguments, warn_of_lost_bits, warn_of_short_sight
 from lit_video.loading.counters import Counts
 from lit_video.loading.epoch import PATIENCE_SECONDS, Batch, Delivery, EpochRun
 from lit_video.loading.faults import Fault, Faults
 from lit_video.loading.gather import choose_gather
+from lit_video.loading.iterator import BatchIterator
 from lit_video.loading.processes import Processes, ProcessWorkers
 from lit_video.loading.resume import Place, check_place, order_digest
 from lit_video.loading.slots import SlotPool
@@ -121,7 +122,7 @@ class VideoLoader:
         self._place = Place(0, 0)
         self._under_way = False  # a batch was handed out since the place was set
         if rank == 0:
-            _warn_of_lost_bits(index)
+            warn_of_lost_bits(index)
 
     @cached_property
     def budget(self) -> Budget:
@@ -134,7 +135,7 @@ class VideoLoader:
         num_positions, num_gops = len(self._order(Place(0, 0))), len(self.index.keyframes) - 1
         budget = divide(num_slots, self.batch_size, num_positions, self.index.num_frames, num_gops, self._lookahead)
         reach = self.world_size * min(budget.lookahead, budget.held)
-        _warn_of_short_sight(self.sampler, num_positions, reach)
+        warn_of_short_sight(self.sampler, num_positions, reach)
         return budget
 
     @property
@@ -182,7 +183,7 @@ class VideoLoader:
 
         The epoch advances after its last batch, and when an iterator is begun while an earlier one was under way.
         """
-        return BatchIterator(self)
+        return BatchIterator(self._start, self._take)
 
     def close(self) -> None:
         """End all threads and close all files. The loader can be iterated again."""
@@ -356,56 +357,3 @@ class VideoLoader:
                 path, reason = self.index.path(int(video_ids[0])), "the last batch could not be dealt out evenly"
                 self.ledger.append(Fault(path, int(frames[0]), epoch, reason))
                 self.counts.skipped_frames += 1
-
-
-class BatchIterator(Iterator[Batch]):
-    """What is left of an epoch. Threads start at the first batch, and end with the iterator."""
-
-    def __init__(self, loader: VideoLoader) -> None:
-        self._loader = loader
-        self._run: EpochRun | None = None
-
-    def __next__(self) -> Batch:
-        began = time.perf_counter()
-        if self._run is None:
-            self._run = self._loader._start()
-            # Threads know the run but not this iterator: when nobody holds it any more, they end.
-            self._end = weakref.finalize(self, self._run.stop)
-        try:
-            if not self._run.batches_left:
-                raise StopIteration
-            batch = self._loader._take(self._run, began)
-        except BaseException:
-            self._end()
-            raise
-        if not self._run.batches_left:
-            self._end()  # Lightning does not ask again after the last batch
-        return batch
-
-
-def _warn_of_lost_bits(index: VideoIndex) -> None:
-    """Say once for a data set that pictures of more than 8 bits do not keep them."""
-    deep = index.deep
-    if len(deep) and index not in _TOLD_OF_LOST_BITS:
-        _TOLD_OF_LOST_BITS.add(index)
-        first = int(deep[0])
-        warnings.warn(
-            f"{len(deep)} of {index.num_videos} videos have more than 8 bits a sample, and frames are uint8:"
-            f" the rest is cut off. The first is {index.path(first)} ({index.pixel_format(first)}).",
-            stacklevel=3,
-        )
-
-
-_TOLD_OF_LOST_BITS: weakref.WeakSet[VideoIndex] = weakref.WeakSet()
-
-
-def _warn_of_short_sight(sampler: Sampler, num_positions: int, reach: int) -> None:
-    """Say so where a sampler's chunks spread further than look-ahead and memory reach, and are decoded piecemeal."""
-    needed = min(getattr(sampler, "needed_lookahead", 1), num_positions)
-    if needed > reach:
-        warnings.warn(
-            f"The sampler spreads each chunk over {needed} positions and the look-ahead reaches {reach}, so chunks"
-            f" are decoded more than once: take about {max(1, 100 * reach // needed)} % as many lanes or frames of"
-            " buffer, or raise data.lookahead_bytes.",
-            stacklevel=3,
-        )

@@ -67,6 +67,16 @@ def png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
+def shortened(text: str, longest: int) -> str:
+    """Return a text of at most so many characters: of a longer one its two ends, and three dots between them.
+
+    >>> shortened("short.mp4", 16), shortened("2024-05-12_front_left.mp4", 16)
+    ('short.mp4', '2024-...left.mp4')
+    """
+    tail = longest // 2
+    return text if len(text) <= longest else f"{text[: longest - tail - 3]}...{text[-tail:]}"
+
+
 def plain_numbers(axis: Any) -> None:
     """Write 0.05, 20 and 3000 on a logarithmic axis, and not powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter

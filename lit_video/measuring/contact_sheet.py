@@ -1,22 +1,26 @@
-"""A batch as one picture: each frame with its video, time and weight under it."""
+"""A batch as one picture: each frame with its video, frame index and time under it, and what else tells them apart."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from lit_video.index import VideoIndex
 from lit_video.loading.epoch import Batch
-from lit_video.measuring.canvas import INK, png
+from lit_video.measuring.canvas import INK, png, shortened
 from lit_video.training.models import as_float
 
-WIDE, CAPTION = 1.6, 0.36  # inches: of a frame, and of two lines under it
-LONGEST_NAME = 18  # characters that have room under a frame
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDE, LINE = 1.6, 0.12  # inches: of a frame, and of a line under it
+LETTERS = 24  # of equal width, that have room under a frame
+LOWEST_DPI, HIGHEST_DPI = 100, 200  # between them a pixel of a frame is one of the sheet
 
 
 def draw_batch(batch: Batch, index: VideoIndex) -> bytes:
-    """Return a batch as a PNG file, frames in rows from the top left.
+    """Return the sheet as a PNG file.
 
     Args:
         batch: As a loader gives it, transformed or not.
@@ -25,30 +29,46 @@ def draw_batch(batch: Batch, index: VideoIndex) -> bytes:
     Raises:
         LitVideoError: matplotlib is not installed.
     """
+    return png(make_sheet(batch, index))
+
+
+def make_sheet(batch: Batch, index: VideoIndex) -> Figure:
+    """Return a batch as a figure, frames in rows from the top left."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     images = as_float(batch["image"].cpu()).clamp(0, 1).permute(0, 2, 3, 1).numpy()
-    columns = math.ceil(math.sqrt(len(images)))
-    rows = math.ceil(len(images) / columns)
-    tall = WIDE * images.shape[1] / images.shape[2]
-    figure = Figure(figsize=(WIDE * columns, (tall + CAPTION) * rows), dpi=100)
+    words = captions(batch, index)
+    number, height, width, _ = images.shape
+    columns = math.ceil(math.sqrt(number))
+    rows = math.ceil(number / columns)
+    caption = LINE * (words[0].count("\n") + 1) + 0.08
+    figure = Figure(
+        figsize=(WIDE * columns, (WIDE * height / width + caption) * rows),
+        dpi=min(max(width / WIDE, LOWEST_DPI), HIGHEST_DPI),
+        layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0),
+    )
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    figure.subplots_adjust(left=0.005, right=0.995, top=0.995, bottom=CAPTION / figure.get_figheight())
-    figure.subplots_adjust(wspace=0.03, hspace=CAPTION / tall)
-    for axes in panels:
+    for axes, image, text in zip(panels, images, words, strict=False):
+        axes.imshow(image)
+        axes.set_xlabel(text, fontsize=7, fontfamily="monospace", color=INK, labelpad=3)
+        axes.set(xticks=[], yticks=[], anchor="S")  # room for the words is measured from the bottom
+        axes.spines[:].set_visible(False)
+    for axes in panels[number:]:
         axes.axis("off")
-    for axes, image, words in zip(panels, images, captions(batch, index), strict=False):
-        axes.imshow(image, interpolation="nearest", aspect="auto")
-        axes.text(0.5, -0.03, words, transform=axes.transAxes, ha="center", va="top", fontsize=7, color=INK)
-    return png(figure)
+    return figure
 
 
-def captions(batch: Batch, index: VideoIndex) -> Sequence[str]:
-    """Return video, time and weight of each frame of a batch."""
-    names = [_short(PurePath(index.path(video)).name) for video in batch["video_id"].tolist()]
-    times, weights = batch["pts_seconds"].tolist(), batch["weight"].tolist()
-    return [f"{n}\n{time:.2f} s · weight {w:.2f}" for n, time, w in zip(names, times, weights, strict=True)]
+def captions(batch: Batch, index: VideoIndex) -> list[str]:
+    """Return the lines under each frame of a batch.
 
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 9]}…{name[-8:]}"
+    They are the video's name, frame index and time, and in a third the class, where the data set has labels, and the
+    weight, where those of the batch differ.
+    """
+    names = [PurePath(index.path(video)).name for video in batch["video_id"].tolist()]
+    frames, times = batch["frame_index"].tolist(), batch["pts_seconds"].tolist()
+    moments = [f"frame {frame} · {time:.2f} s" for frame, time in zip(frames, times, strict=True)]
+    classes = [index.classes[label] for label in batch["label"].tolist()] if "label" in batch else []
+    weights = [f"weight {weight:.2f}" for weight in batch["weight"].tolist()]
+    lines = [names, moments, classes, weights if len(set(weights)) > 1 else []]
+    return ["\n".join(shortened(line, LETTERS) for line in one) for one in zip(*filter(None, lines), strict=True)]

@@ -17,7 +17,7 @@ Facts flow one way, and the modules are named in that order::
 
     pictures      facts -> all figures
     document      facts -> report.md
-    command       options -> all of it, and a folder that is written at the end
+    command       options -> the data; all of it, in a folder that is written at the end
 """
 
 from lit_video.report.setting import Options as Options

@@ -1,16 +1,12 @@
-"""The report from the command line: what scripts/bias_report.py and `lit-video bias` run."""
+"""A run's options -> the data that the report is about; and the whole report, in a folder written at the end."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 
-import hydra
-from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -20,47 +16,6 @@ from lit_video.report.document import reasons, write_document
 from lit_video.report.facts import Facts, measure
 from lit_video.report.pictures import draw
 from lit_video.report.setting import Options, Setting
-from lit_video.support.errors import told_in_a_sentence
-from lit_video.support.screen import screen
-
-GROUPS = ("sampler", "decoder", "transform")
-
-
-def offer_short_names() -> None:
-    """Let `sampler=chunked` mean the package's option, as the files in conf/ of the repository do for train.py."""
-    for group in GROUPS:
-        for option in files("lit_video.conf").joinpath("lit_video", group).iterdir():
-            name = option.name.removesuffix(".yaml")
-            alias = {"defaults": [f"/lit_video/{group}/{name}@_here_"]}
-            ConfigStore.instance().store(name, alias, group=group, package=f"data.{group}")
-
-
-def main() -> None:
-    """Compose, instantiate, report into Hydra's folder of this run."""
-    # Here and not on import: a process that composes train.py's options too would have each short name twice.
-    offer_short_names()
-    _main()
-
-
-@hydra.main(version_base="1.3", config_path="conf", config_name="bias_report")
-def _main(cfg: DictConfig) -> None:
-    with told_in_a_sentence():
-        run(cfg)
-
-
-def run(cfg: DictConfig) -> None:
-    """Write the report, and print what it recommends."""
-    options = instantiate(cfg.report)
-    runtime, given = HydraConfig.get().runtime, HydraConfig.get().overrides.task
-    names = {group: runtime.choices[group] for group in GROUPS}
-    facts = report(setting_of(cfg), options, runtime.output_dir, names, list(given), screen().print)
-    recommendation = facts["recommendation"]
-    console = screen(highlight=False)
-    console.print(
-        f"\nTake {' '.join(recommendation['overrides']) or recommendation['name']}:\n  {recommendation['command']}",
-        soft_wrap=True,
-    )
-    console.print(f"Why: {runtime.output_dir}/report.md", soft_wrap=True)
 
 
 def setting_of(cfg: DictConfig) -> Setting:

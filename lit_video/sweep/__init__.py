@@ -2,5 +2,5 @@
 
 ::
 
-    callback -> jobs -> ranking -> words, picture
+    callback -> report -> jobs -> ranking -> tables, plot
 """

@@ -37,6 +37,10 @@ class Row:
     rank: int | None = None
     effective_rank: int | None = None
 
+    def values(self, keys: Sequence[str]) -> tuple[str, ...]:
+        """Return what the job was started with, – for what it was not told."""
+        return tuple(self.job.overrides.get(key, "–") for key in keys)
+
     @property
     def images_per_s(self) -> float | None:
         """As the job measured it; None if it failed."""

@@ -10,7 +10,7 @@ from lit_video.support.screen import screen
 from lit_video.sweep.jobs import find_jobs
 from lit_video.sweep.plot import draw
 from lit_video.sweep.ranking import Ranking, rank
-from lit_video.sweep.reading import as_csv, as_markdown, as_table
+from lit_video.sweep.tables import as_csv, as_markdown, as_table
 
 
 def report(sweep: Path) -> None:

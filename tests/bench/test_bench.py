@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from lit_video.bench.compare import main
-from lit_video.bench.contenders import CONTENDERS, Setting
+from lit_video.bench import CONTENDERS
+from lit_video.bench.contenders import Setting, contender
 from lit_video.bench.exercise_data import make_exercise_data
 from lit_video.bench.run import run
 from lit_video.checks.stamps import read_stamp
+from lit_video.commands.bench import main
 from lit_video.index import VideoIndex
 
 BATCH = 16
@@ -36,7 +37,7 @@ def stamps(batches, count):
 def test_an_epoch_has_each_frame_once(name, paths, tmp_path):
     setting = setting_of(paths, tmp_path)
     index = setting.index()
-    found = stamps(CONTENDERS[name](setting)[0], -(-index.num_frames // BATCH))
+    found = stamps(contender(name)(setting)[0], -(-index.num_frames // BATCH))
     frames = {(video_id, frame) for video_id, length in enumerate(index.lengths) for frame in range(length)}
     assert len(found) >= len(frames)  # batches of ours end with the epoch, those of others may not
     assert set(found) == frames
@@ -45,12 +46,12 @@ def test_an_epoch_has_each_frame_once(name, paths, tmp_path):
 def test_ours_and_torchcodec_deliver_the_same_order(paths, tmp_path):
     setting = setting_of(paths, tmp_path)
     contenders = ("ours", "ours_torchcodec", "torchcodec")
-    found = [stamps(CONTENDERS[name](setting)[0], 3) for name in contenders]
+    found = [stamps(contender(name)(setting)[0], 3) for name in contenders]
     assert found[0] == found[1] == found[2]
 
 
 def test_the_limit_decodes_in_order_and_again(paths, tmp_path):
-    found = stamps(CONTENDERS["limit"](setting_of(paths[:1], tmp_path, workers=1))[0], 4)
+    found = stamps(contender("limit")(setting_of(paths[:1], tmp_path, workers=1))[0], 4)
     length = VideoIndex.scan(paths[:1], tmp_path / "index", progress=False).num_frames
     assert found == [(0, number % length) for number in range(4 * BATCH)]
 
@@ -58,7 +59,7 @@ def test_the_limit_decodes_in_order_and_again(paths, tmp_path):
 def test_augmentation_is_on_where_it_is_asked_for(paths, tmp_path):
     for name in ("baseline", "ours"):
         setting = setting_of(paths, tmp_path, augment=True, size=32)
-        batches = CONTENDERS[name](setting)[0]
+        batches = contender(name)(setting)[0]
         batch = next(batches)
         batches.close()
         assert batch.shape == (BATCH, 3, 32, 32)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lit_video.checks import doctor
+from lit_video.commands import doctor as command
 from lit_video.support.errors import DeviceError, LitVideoError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -63,6 +64,6 @@ def test_one_failure_is_a_failure(monkeypatch, capsys):
     findings = [doctor.Finding("a", "ok", ""), doctor.Finding("b", "failed", "x"), doctor.Finding("c", "skipped", "")]
     monkeypatch.setattr(doctor, "examine", lambda folder: iter(findings))
     with pytest.raises(SystemExit) as ended:
-        doctor.main()
+        command.main([])
     assert ended.value.code == 1
     assert "Failed: b." in capsys.readouterr().out

@@ -136,7 +136,7 @@ def test_colours_that_only_the_container_names_are_the_files_own(tmp_path):
 def test_decoding_goes_on_where_it_was_unless_another_file_came_between(tmp_path, monkeypatch):
     index = scan(folder_of(tmp_path, "mp4"))
     seeks = []
-    monkeypatch.setattr("lit_video.decoders.reader.seek", lambda *where: seeks.append(where) or seek(*where))
+    monkeypatch.setattr("lit_video.decoders.one_file.seek", lambda *where: seeks.append(where) or seek(*where))
     videos = OpenVideos(index, 3)
     for video_id, frame, expected in ((0, 1, 0), (0, 5, 0), (1, 1, 1), (1, 4, 1), (0, 6, 2), (0, 7, 2)):
         assert list(sums_of(videos, read_of(index, video_id, (frame,)))) == [frame]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lit_video.checks.stamps import draw_stamped, read_stamp, write_stamped
-from lit_video.commands.index import print_index
+from lit_video.commands.index_summary import print_index
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.torchcodec import TorchCodecDecoder
 from lit_video.index import VideoIndex

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_video.checks.stamps import read_stamp, write_stamped
-from lit_video.decoders import reader
+from lit_video.decoders import one_file, reader
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.scaler import Scaler
 from lit_video.index import VideoIndex
@@ -47,7 +47,7 @@ class Packets:
 
     def __init__(self, monkeypatch):
         self.fed, self.seeks, self.skipped = [], 0, 0
-        decode, seek = reader.OpenVideo._try_to_decode, reader.seek
+        decode, seek = one_file.OpenVideo._try_to_decode, one_file.seek
 
         def spy_decode(video, packet):
             if packet is not None and packet.size:
@@ -59,8 +59,8 @@ class Packets:
             self.seeks += 1
             return seek(*args)
 
-        monkeypatch.setattr(reader.OpenVideo, "_try_to_decode", spy_decode)
-        monkeypatch.setattr(reader, "seek", spy_seek)
+        monkeypatch.setattr(one_file.OpenVideo, "_try_to_decode", spy_decode)
+        monkeypatch.setattr(one_file, "seek", spy_seek)
 
 
 @pytest.fixture
@@ -213,7 +213,8 @@ class TestFiles:
         for packet in spoilt:
             data[packet.pos : packet.pos + packet.size] = bytes(packet.size)
         path.write_bytes(data)
-        monkeypatch.setattr(reader, "check_unchanged", lambda index, video_id: None)
+        for module in (one_file, reader):
+            monkeypatch.setattr(module, "check_unchanged", lambda index, video_id: None)
         decoder = PyAVDecoder(index, (96, 96))
         with pytest.raises(DecodeError, match=r"could not decode frames \[21, 25\] of 40") as caught:
             decode(decoder, read_of(index, 0, (21, 25)), (96, 96))

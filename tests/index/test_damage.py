@@ -2,6 +2,7 @@
 
 import random
 from collections import defaultdict
+from multiprocessing.pool import ThreadPool
 
 import av
 import numpy as np
@@ -13,6 +14,7 @@ from lit_video.checks.verify import verify
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.reader import OpenVideos
 from lit_video.index.damage import FLAGGED, INCOMPLETE, ZEROS, Packets, Run, runs_of, times_after_gaps
+from lit_video.index.doubt import doubtful_packets, ended_early
 from lit_video.index.references import MISSING, REFERS
 from lit_video.index.truth import decode_sequentially, watch_packets
 from lit_video.media.container import open_video
@@ -288,6 +290,59 @@ def test_a_decoder_that_met_damage_does_not_spoil_the_truth(tmp_path):
         undamaged = {value for value, why in zip(truth.sums, truth.why, strict=True) if not why}
         assert undamaged <= right
         assert len(undamaged) > 36
+
+
+def test_files_that_are_decoded_side_by_side_come_out_as_each_alone(tmp_path):
+    """PyAV knows what is handed through a decoder by identity: numbers of packets must not be shared by threads."""
+    source = whole(tmp_path / "whole.ts", "H.264, CAVLC")
+    paths = [overwrite(source, tmp_path / f"{seed}.ts", seed) for seed in range(6)]
+    alone = [decode_sequentially(path, 0) for path in paths]
+    with ThreadPool(6) as pool:
+        assert pool.map(lambda path: decode_sequentially(path, 0), paths) == alone
+    assert all(any(truth.why) for truth in alone)
+
+
+class TestDoubt:
+    """Files that have lost something without a mark: pictures that decode in two ways, or whose ends do not matter."""
+
+    @pytest.mark.parametrize("encoder", ["H.264, CAVLC", "H.264, CABAC", "H.264, slices", "HEVC", "HEVC, B-frames"])
+    def test_whole_pictures_are_not_doubted(self, encoder, tmp_path):
+        path = remux(whole(tmp_path / "whole.ts", encoder), tmp_path / "copied.mp4")
+        packets = watch_packets(path, 0)
+        packets.why[-1] = MISSING  # any damage is reason enough to look
+        assert packets.may_hide_losses
+        assert not doubtful_packets(path, 0, packets)
+        assert not ended_early(path, 0, packets)
+
+    def test_a_picture_without_its_middle_is_found(self, tmp_path):
+        """Bytes cut out of an HEVC picture, in a file whose lengths know nothing of it."""
+        path = remux(whole(tmp_path / "whole.ts", "HEVC"), tmp_path / "copied.mp4")
+        with av.open(str(path)) as container, av.open(str(tmp_path / "cut.mp4"), "w") as out:
+            stream = container.streams.video[0]
+            copied = out.add_stream_from_template(stream)
+            for number, packet in enumerate(p for p in container.demux(stream) if p.size):
+                data = bytes(packet)
+                if number == 36:  # a keyframe
+                    unit = len(data) - 1200  # within the last unit, whose length is made to fit
+                    data = shorten_last_unit(data, unit, 184)
+                changed = av.Packet(data)
+                changed.pts, changed.dts, changed.time_base = packet.pts, packet.dts, packet.time_base
+                changed.is_keyframe, changed.stream = packet.is_keyframe, copied
+                out.mux(changed)
+        assert {run.first for run in VideoIndex.scan(tmp_path / "cut.mp4", tmp_path, progress=False).damage(0)} == {36}
+
+    def test_mp4_that_no_transport_stream_was_is_not_looked_at(self, tmp_path):
+        assert not watch_packets(whole(tmp_path / "a.mp4", "HEVC"), 0).may_hide_losses
+
+
+def shorten_last_unit(data, place, size):
+    """Cut bytes out of the last unit of a packet in which units are told apart by lengths of four bytes."""
+    begin = 0
+    while begin + 4 + int.from_bytes(data[begin : begin + 4], "big") < len(data):
+        begin += 4 + int.from_bytes(data[begin : begin + 4], "big")
+    assert begin + 8 < place < len(data) - size
+    length = len(data) - begin - 4 - size
+    return data[:begin] + length.to_bytes(4, "big") + data[begin + 4 : place] + data[place + size :]
 
 
 def test_the_very_images_of_a_batch_are_those_of_the_healthy_files(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lit_video.checks.stamps import read_stamp, write_stamped
-from lit_video.decoders import reader
+from lit_video.decoders import one_file
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import VideoIndex
 from lit_video.loading.faults import MOST_REDRAWS
@@ -277,7 +277,7 @@ class TestRealFiles:
 
         healthy = damaged_folder / "1.mp4"  # of damage that the index knows, `raise` tells before anything is opened
         index = VideoIndex.scan(healthy, tmp_path / "index", progress=False)
-        monkeypatch.setattr(reader, "open_video", refuse)
+        monkeypatch.setattr(one_file, "open_video", refuse)
         with pytest.raises(MachineError, match=r"mp4: too many open files.\nLower data.decoder.max_open"):
             list(loader_of(index, decoder=PyAVDecoder, on_error=policy))
 

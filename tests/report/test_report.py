@@ -18,11 +18,12 @@ from PIL import Image
 
 from lit_video.bias import Recommendation
 from lit_video.checks.stamps import read_stamp, write_stamped
+from lit_video.commands.hydra_front import GROUPS
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import VideoIndex
 from lit_video.report.advice import pick, tied
 from lit_video.report.choices import chunked, command, different, list_contenders, overrides, translate, uniform
-from lit_video.report.command import GROUPS, report
+from lit_video.report.command import report
 from lit_video.report.contest import Read, load, together
 from lit_video.report.costs import decode_theory, fit_costs
 from lit_video.report.document import number, write_document

@@ -1,6 +1,7 @@
 """Sweeps: jobs one after another as users start them, and their ranking from the folders that they leave."""
 
 import csv
+import itertools
 import json
 import shutil
 import sys
@@ -11,13 +12,14 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from lit_video.checks.stamps import write_stamped
+from lit_video.measuring.canvas import png
 from lit_video.support.errors import DataError, LitVideoError, Told, told_in_a_sentence
 from lit_video.sweep.callback import others_go_on
-from lit_video.sweep.jobs import FAILED, find_jobs, swept
-from lit_video.sweep.plot import draw
-from lit_video.sweep.ranking import Row, rank
-from lit_video.sweep.reading import as_csv, as_markdown, label
+from lit_video.sweep.jobs import FAILED, Job, find_jobs, swept
+from lit_video.sweep.plot import MOST, draw, make_figure
+from lit_video.sweep.ranking import Ranking, Row, rank
 from lit_video.sweep.report import report
+from lit_video.sweep.tables import as_csv, as_markdown, label
 from tests.programs import composed, run
 
 
@@ -96,6 +98,8 @@ class TestJobs:
         assert swept(find_jobs(left)) == ["sampler", "data.sampler.per_video", "data.lookahead"]
         row = Row(find_jobs(left)[3], None)
         assert label(row, ["sampler", "data.sampler.per_video", "data.size"]) == "uniform, per_video=true, size=48"
+        assert label(row, ["seed", "data.sampler.per_video"]) == "seed=–, per_video=true"
+        assert label(row, ["data.a.size", "data.size"]) == "data.a.size=–, data.size=48"
 
     def test_of_another_folder_are_none(self, tmp_path):
         with pytest.raises(DataError, match=r"no job of a sweep lies here.\nName the folder of one"):
@@ -170,6 +174,75 @@ class TestReport:
         assert "No job ended well." in as_markdown(ranking, None)
         assert draw(ranking).startswith(b"\x89PNG")
         assert as_csv(ranking).count("\n") == 2
+
+
+def ranked(**options):
+    """Return a ranking of jobs for all combinations of options, the first the slowest, of worths that nobody knows."""
+    config = OmegaConf.create({"data": {"sampler": {"_target_": "lit_video.samplers.uniform.UniformSampler"}}})
+    choices = [dict(zip(options, values, strict=True)) for values in itertools.product(*options.values())]
+    jobs = [Job(str(n), choice, config, {"images_per_s": 100.0 + n}, "") for n, choice in enumerate(choices)]
+    return Ranking([Row(job, None) for job in jobs])
+
+
+def lines_in(figure):
+    """Return the words at the left of each line, and what each panel writes beside its bars."""
+    words = [label.get_text().split() for label in figure.axes[0].get_yticklabels()]
+    return words, [[text.get_text() for text in axes.texts] for axes in figure.axes]
+
+
+class TestPicture:
+    def test_lines_are_the_jobs_that_ended_the_best_on_top(self, ranking, rows):
+        figure = make_figure(ranking)
+        words, (speeds, worths) = lines_in(figure)
+        assert figure.get_suptitle() == "4 of 6 jobs ended well, most effective images/s on top"
+        assert words[0] == ["sampler", "per_video", "lookahead"]
+        assert words[1:3] == [["uniform", "–", "–"], ["uniform", "true", "–"]]
+        assert words[3:] == [["chunked", "–", "–"], ["sequential", "–", "–"]]
+        assert speeds == ["100", "90", "120", "500"]
+        assert [worths[0], worths[3]] == ["100", "biased"]
+        assert float(worths[2]) == pytest.approx(rows["1"].effective_images_per_s, rel=0.01)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            pytest.param({"sampler": ["uniform", "chunked"]}, id="one option"),
+            pytest.param({"sampler": ["uniform", "chunked"], "data.threads": "12"}, id="two"),
+            pytest.param({"sampler": ["a", "b" * 20], "data.threads": "123", "data.batch_size": "123456"}, id="three"),
+            pytest.param({"data.root": ["/videos/" * 9 + end for end in "ab"], "decoder": "xy"}, id="long values"),
+            pytest.param({f"data.option_{letter}": "12" for letter in "abcde"}, id="five"),
+        ],
+    )
+    def test_words_lie_within_the_figure_and_beside_each_other(self, options):
+        figure = make_figure(ranked(**options))
+        png(figure)
+        texts = [*figure.axes[0].get_yticklabels(), *figure.axes[0].texts, figure.axes[0].title]
+        boxes = [text.get_window_extent() for text in texts]
+        assert all(figure.bbox.contains(*corner) for box in boxes for corner in (box.min, box.max))
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+    def test_grows_with_the_jobs_up_to_a_limit(self):
+        heights = [make_figure(ranked(seed=list(map(str, range(number))))).get_figheight() for number in (4, 12, 36)]
+        assert heights[1] - heights[0] == pytest.approx((heights[2] - heights[1]) / 3)
+        figure = make_figure(ranked(**{"data.threads": [str(number) for number in range(60)]}))
+        assert figure.get_suptitle() == f"Jobs: 60, most images/s on top, the best {MOST} of 60 lines"
+        words, (speeds,) = lines_in(figure)
+        assert [word for word, *_ in words] == ["threads", *map(str, range(59, 19, -1))]
+        assert speeds == [str(number) for number in range(159, 119, -1)]
+
+    def test_seeds_share_a_line_from_the_lowest_to_the_highest(self):
+        figure = make_figure(ranked(**{"data.threads": "12", "seed": "012"}))
+        words, (speeds,) = lines_in(figure)
+        assert words == [["threads"], ["2"], ["1"]]
+        assert speeds == ["104", "101"]
+        (whiskers,) = figure.axes[0].collections
+        assert [segment[:, 0].tolist() for segment in whiskers.get_segments()] == [[103, 105], [100, 102]]
+        assert "lowest to highest" in figure.get_suptitle()
+
+    def test_seeds_alone_are_lines_of_their_own(self):
+        assert lines_in(make_figure(ranked(seed="01")))[0] == [["seed"], ["1"], ["0"]]
+
+    def test_a_job_alone_is_named_by_its_number(self):
+        assert lines_in(make_figure(ranked()))[0] == [["job"], ["0"]]
 
 
 class TestMistakes:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from omegaconf import OmegaConf
 from rich.table import Table
 
 from lit_video.report.document import number, paragraph
@@ -31,10 +32,25 @@ def keys_of(ranking: Ranking) -> list[str]:
     return swept([row.job for row in ranking.rows])
 
 
+def names_of(keys: Sequence[str]) -> list[str]:
+    """Return the last word of each key, or all of it where two end alike.
+
+    >>> names_of(["sampler", "data.threads", "data.sampler.chunk", "data.decoder.chunk"])
+    ['sampler', 'threads', 'data.sampler.chunk', 'data.decoder.chunk']
+    """
+    last = [key.rpartition(".")[2] for key in keys]
+    return [name if last.count(name) == 1 else key for name, key in zip(last, keys, strict=True)]
+
+
 def label(row: Row, keys: Sequence[str]) -> str:
     """Return what is special about a job: the options in which the jobs differ, groups by their choice alone."""
-    values = [(key.rpartition("."), row.job.overrides.get(key, "–")) for key in keys]
-    return ", ".join(f"{name}={value}" if dot else value for (_, dot, name), value in values) or f"job {row.job.name}"
+    named = zip(keys, names_of(keys), row.values(keys), strict=True)
+    words = [f"{name}={value}" if _is_value(row, key) else value for key, name, value in named]
+    return ", ".join(words) or f"job {row.job.name}"
+
+
+def _is_value(row: Row, key: str) -> bool:
+    return "." in key or (key in row.job.config and not OmegaConf.is_config(row.job.config[key]))
 
 
 def as_csv(ranking: Ranking) -> str:

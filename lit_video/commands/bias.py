@@ -1,0 +1,38 @@
+"""`lit-video bias`: which sampler for these videos, and why."""
+
+from __future__ import annotations
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from lit_video.commands.hydra_front import GROUPS, offer_short_names
+from lit_video.support.errors import told_in_a_sentence
+from lit_video.support.screen import screen
+
+
+def main() -> None:
+    """Compose, instantiate, report into Hydra's folder of this run."""
+    offer_short_names()
+    _main()
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="bias_report")
+def _main(cfg: DictConfig) -> None:
+    with told_in_a_sentence():
+        run(cfg)
+
+
+def run(cfg: DictConfig) -> None:
+    """Write the report, and print what it recommends."""
+    from lit_video.report.command import report, setting_of
+
+    runtime, overrides = HydraConfig.get().runtime, HydraConfig.get().overrides.task
+    names = {group: runtime.choices[group] for group in GROUPS}
+    options = hydra.utils.instantiate(cfg.report)
+    facts = report(setting_of(cfg), options, runtime.output_dir, names, list(overrides), screen().print)
+    recommendation = facts["recommendation"]
+    console = screen(highlight=False)
+    taken = " ".join(recommendation["overrides"]) or recommendation["name"]
+    console.print(f"\nTake {taken}:\n  {recommendation['command']}", soft_wrap=True)
+    console.print(f"Why: {runtime.output_dir}/report.md", soft_wrap=True)

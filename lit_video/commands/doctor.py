@@ -1,0 +1,42 @@
+"""`lit-video doctor`: say in one screen what works on this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from lit_video.commands.parsing import Parser
+from lit_video.support.screen import screen
+
+COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make all checks, print them, and end with 0 only if all that could be made passed."""
+    parser().parse_args(arguments)
+    from lit_video.checks import doctor
+
+    with tempfile.TemporaryDirectory() as folder:
+        findings = list(doctor.examine(Path(folder)))
+    table = Table(title="lit_video on this machine", title_justify="left")
+    for column in ("check", "", "what was found"):
+        table.add_column(column, overflow="fold")
+    for finding in findings:
+        table.add_row(finding.name, Text(finding.status, COLOURS[finding.status]), finding.text)
+    console = screen()
+    (console if console.is_terminal else screen(width=130)).print(table)
+    failed = [finding.name for finding in findings if finding.status == "failed"]
+    print(f"Failed: {', '.join(failed)}." if failed else "All that can run here passed.")
+    raise SystemExit(1 if failed else 0)
+
+
+def parser() -> Parser:
+    """Return what reads the command line."""
+    return Parser(
+        description="Try for real what this package rests on: FFmpeg, torch, decoders, start methods, colours, a GPU "
+        "where there is one. Takes a minute."
+    )

@@ -1,0 +1,311 @@
+"""One file, and where its demuxer and decoder stand: from a `GopRead` to pictures, by seeking or by going on.
+
+A picture is recognised by its pts where the index was made from packets, and by counting from a place that was tried
+before where it was made by decoding. A picture that does not come is looked for again from further back, and in the
+end from the beginning of the file, before it is given up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zlib
+from collections.abc import Generator, Iterable, Iterator
+from itertools import chain
+
+import numpy as np
+from av.packet import Packet
+from av.video.frame import VideoFrame
+
+from lit_video.decoders.codecs import OpenCodec, depends_on_first_packet
+from lit_video.decoders.refusals import refused_runs
+from lit_video.index import VideoIndex
+from lit_video.index.bitstream import is_shown
+from lit_video.index.truth import Start, is_left_out
+from lit_video.media.container import UNREADABLE, Seek, demux, only_stream, open_video, reason_of, seek
+from lit_video.planning.planner import GopRead
+
+
+class OpenVideo:
+    """One file, and where its demuxer and decoder stand.
+
+    Attributes:
+        cause: What FFmpeg said of the last packet that it could not decode.
+    """
+
+    def __init__(
+        self, index: VideoIndex, video_id: int, skip_unwanted: bool, open_codec: OpenCodec, trust_flags: bool
+    ) -> None:
+        self._index, self._video_id, self._open_codec = index, video_id, open_codec
+        self._trust_flags = trust_flags
+        self._path = index.path(video_id)
+        self._pts = index.pts_of(video_id)
+        self._exact, self._codec_name = index.made(video_id) == "exact", index.codec(video_id)
+        # Safe under this rule only: H.264, one thread, a pts for each packet that names one picture. HEVC, AV1 and
+        # MPEG-4 gave wrong or missing pictures when they were skipped.
+        self._skips = skip_unwanted and self._exact and self._codec_name == "h264"
+        # Damaged packets are not decoded: no undamaged picture refers to them.
+        runs = refused_runs(index, video_id, trust_flags)
+        self._damaged = {int(pts) for run in runs for pts in self._pts[run.first : run.last + 1]} if self._exact else ()
+        self._left_out = index.left_out(video_id)
+        self._opened = 0
+        self._open()
+
+    def pictures(self, read: GopRead) -> Iterator[tuple[int, VideoFrame]]:
+        """Yield frame index and picture for each wanted frame that comes out."""
+        self.cause = ""
+        return self._by_pts(read) if self._exact else self._by_count(read)
+
+    @property
+    def decoder(self) -> object:
+        """What decodes this file; another one may share it."""
+        return self._codec.decoder
+
+    def leave_spoilt_decoder(self) -> None:
+        """Open the file anew, with another decoder, if the one it had met damage."""
+        if self._codec.is_spoilt:
+            self._reopen()
+
+    def count_opened(self) -> int:
+        """Return how often the file was opened since this was last asked."""
+        opened, self._opened = self._opened, 0
+        return opened
+
+    def close(self) -> None:
+        """Close the file."""
+        # A decoder lives as long as anything refers to it, its GPU memory too.
+        for name in ("_codec", "_stream"):
+            vars(self).pop(name, None)
+        if container := vars(self).pop("_container", None):
+            container.close()
+
+    # Opening and seeking.
+
+    def _open(self) -> None:
+        check_unchanged(self._index, self._video_id)
+        self._container = open_video(self._path)
+        try:
+            self._stream = only_stream(self._container, int(self._index.columns.stream[self._video_id]))
+            self._codec = self._open_codec(self._stream, self._video_id)
+        except BaseException:
+            self._container.close()
+            raise
+        self._opened += 1
+        self._next_frame: int | None = 0  # what the next packet, or picture, continues from; None: nothing
+        self._began = 0  # frame index of the start from which it is counted
+        if self._exact and depends_on_first_packet(self._index, self._video_id):
+            self._decode(next(self._container.demux(self._stream), None))
+            self._next_frame = None
+
+    def _reopen(self) -> None:
+        self.close()
+        self._open()
+
+    def _seek(self, how: Seek, target: int) -> None:
+        seek(self._container, self._stream, how, target)
+        self._codec.flush()
+
+    def _decode(self, packet: Packet | None) -> list[VideoFrame]:
+        return self._try_to_decode(packet)[0]
+
+    def _try_to_decode(self, packet: Packet | None) -> tuple[list[VideoFrame], bool]:
+        """Return the pictures that come out when `packet` goes in, and whether that failed."""
+        try:
+            return self._codec.decode(packet), False
+        except UNREADABLE as error:
+            self.cause = reason_of(error)
+            return [], True
+
+    # Pictures by their pts.
+
+    def _by_pts(self, read: GopRead) -> Iterator[tuple[int, VideoFrame]]:
+        wanted = {int(self._pts[frame]): frame for frame in read.frame_indices}
+        begin = int(self._pts[read.start])
+        while wanted:
+            for packets in self._approaches(read):
+                damaged = yield from self._feed(packets, wanted, begin)
+                self.leave_spoilt_decoder()
+                if damaged in wanted and self._skips:
+                    # Once more without it: where nobody refers to it, it is skipped now, as in reads that never wanted
+                    # it. So whether a frame can be had does not depend on what else was asked for.
+                    del wanted[damaged]
+                    break
+                if not wanted:
+                    return
+            else:
+                return
+
+    def _approaches(self, read: GopRead) -> Iterator[Iterable[Packet]]:
+        """Yield the ways to the wanted pictures, the cheapest first: each is the packets to feed from there on."""
+        if self._can_go_on(read):
+            yield self._container.demux(self._stream)
+        start = self._index.find_start(self._video_id, read.start)
+        ways = [self._seek_to(start)]
+        if ways[0] is not None:
+            yield ways[0]
+        for back in (1, 4):
+            earlier = self._index.start_before(self._video_id, read.start, back)
+            if earlier is not None:
+                ways.append(self._seek_before(earlier, start))
+                if ways[-1] is not None:
+                    yield ways[-1]
+        if all(way is None for way in ways):  # not for damage, which decoding a whole file again would not mend
+            self._reopen()
+            yield self._container.demux(self._stream)
+
+    def _can_go_on(self, read: GopRead) -> bool:
+        """Tell whether decoding may continue where the last read ended: within this GOP, or right before it."""
+        if self._next_frame is None or not self._codec.is_undisturbed:
+            return False
+        return read.start <= self._next_frame <= read.frame_indices[0]
+
+    def _seek_to(self, start: Start) -> Iterable[Packet] | None:
+        """Return the packets from the start's keyframe on, or None where seeking overshoots it."""
+        for packet, rest in self._packets_at(start.target):
+            if packet.pts == start.target:
+                return chain([packet], rest)
+            if packet.is_keyframe and packet.pts is not None and packet.pts > start.target:
+                return None
+        return None
+
+    def _seek_before(self, earlier: Start, start: Start) -> Iterable[Packet] | None:
+        """Return the packets from any keyframe before the start's on, or None where seeking overshoots that."""
+        for packet, rest in self._packets_at(earlier.target):
+            if packet.is_keyframe:
+                return chain([packet], rest) if packet.pts is not None and packet.pts < start.target else None
+        return None
+
+    def _packets_at(self, target: int) -> Iterator[tuple[Packet, Iterator[Packet]]]:
+        self._next_frame = None
+        try:
+            self._seek(Seek.TIME, target)
+        except UNREADABLE as error:
+            self.cause = reason_of(error)
+            return
+        packets = self._container.demux(self._stream)
+        yield from ((packet, packets) for packet in packets)
+
+    def _feed(
+        self, packets: Iterable[Packet], wanted: dict[int, int], begin: int
+    ) -> Generator[tuple[int, VideoFrame], None, int | None]:
+        """Feed packets until all wanted ones are in, and yield what comes out; then drain what was held back.
+
+        Stops at the first damage from the pts `begin` on, and returns the pts of the picture that is lost: what comes
+        after refers to it, and only looks like a picture.
+        """
+        self._next_frame = None  # unknown until this went well
+        owed, last = set(wanted), None
+        for packet in packets:
+            if not packet.size:
+                break
+            if packet.pts is not None and packet.pts in self._damaged:
+                last = packet.pts if last is None else max(last, packet.pts)
+                continue
+            if self._skips:
+                self._codec.skip(unless_referred_to=packet.pts not in wanted)
+            pictures, failed = self._try_to_decode(packet)
+            # What the decoder still holds when a packet fails came before it.
+            held = self._try_to_decode(None)[0] if failed and self._trust_flags else []
+            damaged = yield from self._pick(chain(pictures, held), wanted, begin)
+            if (failed and self._trust_flags) or damaged is not None:
+                self._codec.spoil()
+                return packet.pts if damaged is None else damaged
+            if is_shown(self._codec_name, memoryview(packet)):  # VP8 gives a hidden picture the time of the next one
+                owed.discard(packet.pts)
+            if packet.pts is not None:
+                last = packet.pts if last is None else max(last, packet.pts)
+            if not owed:
+                break
+        if wanted:
+            damaged = yield from self._pick(self._decode(None), wanted, begin)
+            if damaged is not None:
+                self._codec.spoil()
+            return damaged
+        if last is not None:
+            self._next_frame = int(np.searchsorted(self._pts, last, side="right"))
+        return None
+
+    def _pick(
+        self, pictures: Iterable[VideoFrame], wanted: dict[int, int], begin: int
+    ) -> Generator[tuple[int, VideoFrame], None, int | None]:
+        """Yield the wanted ones of pictures, up to the first that the decoder could not decode; return its pts."""
+        for picture in pictures:
+            if picture.pts is None or picture.pts < begin:
+                continue
+            if picture.is_corrupt and self._trust_flags:
+                self.cause = self.cause or "its picture is damaged, or one that it refers to"
+                return picture.pts
+            frame_index = wanted.pop(picture.pts, None)
+            if frame_index is not None:
+                yield frame_index, picture
+        return None
+
+    # Pictures by counting.
+
+    def _by_count(self, read: GopRead) -> Iterator[tuple[int, VideoFrame]]:
+        wanted = set(read.frame_indices)
+        packets = None
+        # What is behind damage was tried from the start of its GOP, and not from before the damage.
+        began = (read.start,) if self._index.damage(self._video_id) else (0, read.start)
+        if self._can_go_on(read) and self._began in began:
+            packets = demux(self._container, self._stream)
+        else:
+            packets = self._go_to(self._index.find_start(self._video_id, read.start))
+        yield from self._count(packets, wanted)
+        if wanted and self._began != 0 and not self._index.damage(self._video_id):
+            yield from self._count(self._from_beginning(), wanted)
+
+    def _go_to(self, start: Start) -> Iterable[Packet | None]:
+        """Return the packets from a start on, or from the beginning of the file where seeking lands elsewhere.
+
+        The start was tried in a file just opened, and so it is used: what a container and a decoder learned while they
+        read elsewhere may lead seeking to another place, and have more pictures dropped or held back.
+        """
+        if start.how is not Seek.BEGINNING:
+            self._reopen()
+            with contextlib.suppress(*UNREADABLE):
+                self._seek(start.how, start.target)
+                packets = demux(self._container, self._stream)
+                first = next(packets, None)
+                if first is not None and zlib.crc32(bytes(first)) == start.check:
+                    self._began, self._next_frame = start.frame, start.frame - start.drop
+                    return chain([first], packets)
+        return self._from_beginning()
+
+    def _from_beginning(self) -> Iterable[Packet | None]:
+        self._reopen()
+        self._next_frame = 0
+        return demux(self._container, self._stream)
+
+    def _count(self, packets: Iterable[Packet | None], wanted: set[int]) -> Iterator[tuple[int, VideoFrame]]:
+        """Feed packets, the last one that drains the decoder too, until all wanted pictures are out."""
+        frame, self._next_frame = self._next_frame, None
+        assert frame is not None
+        failed = False
+        for packet in packets:
+            if packet is not None and is_left_out(packet, self._left_out):
+                continue
+            # What was tried gives the right pictures, errors or not; but such a decoder is not for anything else.
+            pictures, error = self._try_to_decode(packet)
+            failed = failed or error or any(picture.is_corrupt for picture in pictures)
+            for picture in pictures:
+                if frame in wanted and frame >= self._began:
+                    wanted.discard(frame)
+                    yield frame, picture
+                frame += 1
+            if not wanted:
+                self._next_frame = frame if packet is not None and packet.size and not failed else None
+                break
+        if failed:
+            self._codec.spoil()
+
+
+def check_unchanged(index: VideoIndex, video_id: int) -> None:
+    """Refuse a file that was replaced or written to: what is open is of it, and what will be opened is not.
+
+    Raises:
+        OSError: It was, or is gone.
+    """
+    stat, columns = os.stat(index.path(video_id)), index.columns
+    if (stat.st_size, stat.st_mtime_ns) != (int(columns.size_bytes[video_id]), int(columns.mtime_ns[video_id])):
+        raise OSError(0, "the file changed after it was indexed; start again, and it is indexed anew")
