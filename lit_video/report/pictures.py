@@ -54,7 +54,7 @@ def draw_throughput(contenders: Sequence[Mapping[str, Any]], chosen: str) -> Fig
     axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set(color=COLOURS[row["family"]], fontweight="bold" if row["name"] == chosen else "normal")
-    axes.set(xscale="log", xlabel="images per second, with 95 % intervals", ylim=(-0.7, len(rows) - 0.4))
+    axes.set(xscale="log", xlabel="images per second, with 95 % intervals", ylim=(-0.8, len(rows) - 0.4))
     plain_numbers(axes.xaxis)
     for marker, face, words in (("o", "white", "images"), ("D", INK, "effective images"), ("D", "white", "biased")):
         axes.plot([], [], marker, color=INK, markerfacecolor=face, label=words)
