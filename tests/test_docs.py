@@ -25,6 +25,7 @@ from omegaconf import OmegaConf
 
 from lit_video.checks.stamps import write_stamped
 from lit_video.commands import main as command
+from lit_video.commands.parsing import Parser
 from lit_video.support import errors
 from tests.programs import composed
 from tests.zoo import ZOO
@@ -171,7 +172,8 @@ def test_commands_are_accepted(path, monkeypatch):
             main = of_script or command.module_of(front).main
             with monkeypatch.context() as patch:
                 patch.setattr(sys, "argv", [front, *words])
-                patch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+                for parser in (argparse.ArgumentParser, Parser):
+                    patch.setattr(parser, "parse_args", stopping(parser.parse_args))
                 with pytest.raises(Parsed):
                     main()
 
@@ -190,9 +192,12 @@ class Parsed(Exception):
     """The command line was accepted."""
 
 
-def parse_and_stop(*arguments, parse_args=argparse.ArgumentParser.parse_args):
-    parse_args(*arguments)
-    raise Parsed
+def stopping(parse_args):
+    def parse_and_stop(*arguments):
+        parse_args(*arguments)
+        raise Parsed
+
+    return parse_and_stop
 
 
 @of_documents("bash", "run")

@@ -34,7 +34,9 @@ BEHIND = bytes(range(1, 255))  # behind each slice, where a whole one is not rea
 
 
 def doubtful_packets(path: Path, stream_index: int, packets: Packets) -> frozenset[int]:
-    """Return the numbers of packets, of a file that may have lost some bytes unseen, that decode in two ways.
+    """Return the numbers of packets that decode in two ways, where a file may have lost some bytes unseen.
+
+    Those that are known to be damaged are left out.
 
     Args:
         path: Of the file.
@@ -57,7 +59,9 @@ def doubtful_packets(path: Path, stream_index: int, packets: Packets) -> frozens
                 both.feed(number, None)
                 both.renew()
             both.feed(number, packet)
-    return both.parted if len(both.parted) <= COMMON * len(packets.why) else frozenset()
+    if len(both.parted) > COMMON * len(packets.why):
+        return frozenset()
+    return frozenset(number for number in both.parted if not packets.why[number])
 
 
 def ended_early(path: Path, stream_index: int, packets: Packets) -> frozenset[int]:
