@@ -1,17 +1,17 @@
 """Random video frames for PyTorch Lightning.
 
-Data flows one way, and the modules are named in that order::
+Data flows one way, and each stage is a folder, a room; a room knows only those below it::
 
-    index -> samplers -> planner -> slots -> decoders -> loader -> transforms -> datamodule
+    support, media, bias -> index -> samplers -> planning -> decoders -> loading -> training -> datamodule
 
-`bias` says what a sampler costs statistically, `throughput` measures a run, `testing` holds samplers and decoders,
-yours too, to their promises.
+`measuring`, `bench`, `report` and `sweep` look at runs, `checks` (and `testing`, its public name) holds everything,
+your samplers and decoders too, to its promises, `commands` is `lit-video`.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lit_video.datamodule import VideoDataModule as VideoDataModule
@@ -38,8 +38,22 @@ def __getattr__(name: str) -> object:
     # Lazy (PEP 562): every Hydra program in the environment imports this package at its start to find the options,
     # and must not wait five seconds for torch.
     if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
+        found = getattr(importlib.import_module(_HOME[name]), name)
+        if name == "VideoIndex":
+            found.verify = _verify
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _verify(self: VideoIndex, video_id: int) -> Any:
+    """Check every frame of a video by random access, sample by sample, against one sequential decode.
+
+    `lit_video.checks.verify.verify` as a method, put on here: the index itself may not know what it is held to.
+
+    Raises:
+        OSError: The file cannot be opened any more.
+    """
+    return importlib.import_module("lit_video.checks.verify").verify(self, video_id)
 
 
 def __dir__() -> list[str]:

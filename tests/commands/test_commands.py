@@ -81,3 +81,9 @@ def test_the_reference_of_options_is_checked_and_not_written():
     before = (REPOSITORY / "docs" / "configuration.md").stat().st_mtime_ns
     assert run("scripts/configuration.py", "--help").returncode == 0
     assert (REPOSITORY / "docs" / "configuration.md").stat().st_mtime_ns == before
+
+
+def test_the_front_door_puts_verify_on_the_index(videos, tmp_path):
+    from lit_video import VideoIndex
+
+    assert VideoIndex.scan(videos, tmp_path, progress=False).verify(0).ok
