@@ -38,10 +38,9 @@ def __getattr__(name: str) -> object:
     # Lazy (PEP 562): every Hydra program in the environment imports this package at its start to find the options,
     # and must not wait five seconds for torch.
     if name in _HOME:
-        found = getattr(importlib.import_module(_HOME[name]), name)
-        if name == "VideoIndex":
-            found.verify = _verify
-        return found
+        if name.startswith("Video"):  # is an index, or has one
+            importlib.import_module("lit_video.index").VideoIndex.verify = _verify
+        return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -6,21 +6,13 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from lit_video.commands.hydra_front import GROUPS, offer_short_names
-from lit_video.support.errors import told_in_a_sentence
+from lit_video.commands.hydra_front import GROUPS, compose_and_run
 from lit_video.support.screen import screen
 
 
 def main() -> None:
     """Compose, instantiate, report into Hydra's folder of this run."""
-    offer_short_names()
-    _main()
-
-
-@hydra.main(version_base="1.3", config_path="conf", config_name="bias_report")
-def _main(cfg: DictConfig) -> None:
-    with told_in_a_sentence():
-        run(cfg)
+    compose_and_run("bias_report", run)
 
 
 def run(cfg: DictConfig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from types import ModuleType
 
 from lit_video.commands.parsing import nearest
 
@@ -30,7 +31,7 @@ def main() -> None:
     module_of(name).main()
 
 
-def module_of(name: str):
+def module_of(name: str) -> ModuleType:
     """Return the module of a command."""
     return import_module(f"lit_video.commands.{name.replace('-', '_')}")
 

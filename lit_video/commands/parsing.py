@@ -29,26 +29,19 @@ class Parser(argparse.ArgumentParser):
         """Return what was chosen; end the program with code 2, and a sentence, for what is not known."""
         chosen, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            known = [name for parser in self._parsers() for name in parser._option_string_actions]
+            parsers = [self, *self._subparsers_by_name().values()]
+            known = [name for parser in parsers for name in parser._option_string_actions]
             self.error(f"unrecognized arguments: {' '.join(unknown)}{nearest(unknown[0].partition('=')[0], known)}")
         return chosen
 
     def error(self, message: str) -> NoReturn:
         """End the program with code 2 and a sentence."""
         wrong = message.partition("invalid choice: ")[2].split("'")[1:2]
-        names = [
-            name
-            for action in self._actions
-            if isinstance(action, argparse._SubParsersAction)
-            for name in action.choices
-        ]
-        super().error(message + (nearest(wrong[0], names) if wrong and names else ""))
+        super().error(message + (nearest(wrong[0], self._subparsers_by_name()) if wrong else ""))
 
-    def _parsers(self) -> Iterable[argparse.ArgumentParser]:
-        yield self
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                yield from action.choices.values()
+    def _subparsers_by_name(self) -> dict[str, argparse.ArgumentParser]:
+        actions = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        return {name: parser for action in actions for name, parser in action.choices.items()}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -9,8 +9,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from lit_video.commands.hydra_front import offer_short_names
-from lit_video.support.errors import told_in_a_sentence
+from lit_video.commands.hydra_front import compose_and_run
 
 if TYPE_CHECKING:
     from lit_video.datamodule import VideoDataModule
@@ -18,17 +17,15 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Compose, load, and write `batch.png` into Hydra's folder of this run."""
-    offer_short_names()
-    _main()
+    compose_and_run("show_batch", run)
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="show_batch")
-def _main(cfg: DictConfig) -> None:
-    with told_in_a_sentence():
-        from lit_video.measuring.canvas import require_matplotlib
+def run(cfg: DictConfig) -> None:
+    """Write the sheet, and say where."""
+    from lit_video.measuring.canvas import require_matplotlib
 
-        require_matplotlib()
-        print(show(hydra.utils.instantiate(cfg.data), Path(HydraConfig.get().runtime.output_dir)))
+    require_matplotlib()
+    print(show(hydra.utils.instantiate(cfg.data), Path(HydraConfig.get().runtime.output_dir)))
 
 
 def show(datamodule: VideoDataModule, folder: Path) -> Path:

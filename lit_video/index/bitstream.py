@@ -7,7 +7,7 @@ codec's specification names them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lit_video.index.headers import h264_sequence
 
@@ -59,8 +59,8 @@ def is_no_plain_picture(codec: str, packet: memoryview, extradata: bytes | None)
         if not len(unit):
             continue
         has_units = True
-        kind = unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63
-        has_picture = has_picture or (1 <= kind <= 5 if codec == "h264" else kind < 32)
+        kind = _kind(codec, unit)
+        has_picture = has_picture or _is_slice(codec, unit)
         if kind in PARAMETER_SETS[codec] and extradata and bytes(unit).rstrip(b"\0") not in extradata:
             return True
         if codec == "hevc" and kind in HEVC_BREAKS:
@@ -172,13 +172,10 @@ def rewritten(codec: str, packet: bytes, extradata: bytes | None, behind: bytes)
     if codec != "hevc":
         return packet
     width = _length_width(codec, extradata)
-    parts = []
-    for unit in map(bytes, nal_units(codec, packet, extradata)):
-        kind = unit[0] >> 1 & 63 if unit else HEVC_SEI[0]
-        if kind not in HEVC_SEI:
-            unit = unit.rstrip(b"\0") + behind if kind < 32 else unit
-            parts.append((len(unit).to_bytes(width, "big") if width else b"\0\0\1") + unit)
-    return b"".join(parts)
+    kept = [
+        unit for unit in map(bytes, nal_units(codec, packet, extradata)) if unit and _kind(codec, unit) not in HEVC_SEI
+    ]
+    return _joined([_followed_by(unit, behind, width) if _is_slice(codec, unit) else unit for unit in kept], width)
 
 
 def with_other_ends(codec: str, packet: bytes, extradata: bytes | None, salt: int) -> Iterator[bytes]:
@@ -193,12 +190,10 @@ def with_other_ends(codec: str, packet: bytes, extradata: bytes | None, salt: in
     width = _length_width(codec, extradata)
     units = [bytes(unit).rstrip(b"\0") for unit in nal_units(codec, packet, extradata)]
     for place, unit in enumerate(units):
-        has_picture = bool(unit) and (1 <= unit[0] & 31 <= 5 if codec == "h264" else unit[0] >> 1 & 63 < 32)
-        if has_picture and len(unit) >= FEWEST_BYTES:
+        if len(unit) >= FEWEST_BYTES and _is_slice(codec, unit):
             begin, end = len(unit) - OTHER_END[0], len(unit) - OTHER_END[1]
             other = bytes(4 + (byte + 37 * salt + 11 * number) % 250 for number, byte in enumerate(unit[begin:end]))
-            changed = [*units[:place], unit[:begin] + other + unit[end:], *units[place + 1 :]]
-            yield b"".join((len(one).to_bytes(width, "big") if width else b"\0\0\1") + one for one in changed)
+            yield _joined([*units[:place], unit[:begin] + other + unit[end:], *units[place + 1 :]], width)
 
 
 def may_hide_losses(codec: str, packet: memoryview, extradata: bytes | None) -> bool:
@@ -210,11 +205,25 @@ def may_hide_losses(codec: str, packet: memoryview, extradata: bytes | None) -> 
     units = [unit for unit in nal_units(codec, packet, extradata) if len(unit)] if codec in DELIMITER else []
     if not units or _kind(codec, units[0]) != DELIMITER[codec]:
         return False
-    return codec == "hevc" or sum(1 <= _kind(codec, unit) <= 5 for unit in units) > 1
+    return codec == "hevc" or sum(_is_slice(codec, unit) for unit in units) > 1
 
 
 def _kind(codec: str, unit: bytes | memoryview) -> int:
     return unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63
+
+
+def _is_slice(codec: str, unit: bytes | memoryview) -> bool:
+    return 1 <= _kind(codec, unit) <= 5 if codec == "h264" else _kind(codec, unit) < 32
+
+
+def _followed_by(unit: bytes, behind: bytes, width: int) -> bytes:
+    """Return a unit with bytes behind its end, or as it is where its length would not fit the bytes that say it."""
+    longer = unit.rstrip(b"\0") + behind
+    return unit if width and len(longer) >= 256**width else longer
+
+
+def _joined(units: Iterable[bytes], width: int) -> bytes:
+    return b"".join((len(unit).to_bytes(width, "big") if width else b"\0\0\1") + unit for unit in units)
 
 
 def is_cut_short(codec: str, packet: memoryview, extradata: bytes | None) -> bool:

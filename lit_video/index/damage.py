@@ -11,7 +11,9 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
+from av.container import InputContainer
 from av.packet import Packet
+from av.video.stream import VideoStream
 
 from lit_video.index.bitstream import is_cut_short, may_hide_losses, picture_units
 from lit_video.index.references import MISSING, REFERS, Chain, references_of
@@ -93,6 +95,18 @@ class Packets:
         self.alone: list[bool] = []
         self.times: list[int | None] = []
         self._decoding_times: list[int | None] = []
+
+    @classmethod
+    def of(
+        cls,
+        container: InputContainer,
+        stream: VideoStream,
+        common: frozenset[str] = frozenset(),
+        doubtful: frozenset[int] = frozenset(),
+    ) -> Packets:
+        """Return what will look at the packets of a stream, none of which was read yet."""
+        context = stream.codec_context
+        return cls(context.codec.canonical_name, context.extradata, container.format.name, common, doubtful)
 
     def add(self, packet: Packet, is_start: bool) -> None:
         """Look at a packet.

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 from av.codec import CodecContext
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from lit_video.index.bitstream import rewritten, with_other_ends
 from lit_video.index.damage import COMMON, Packets
@@ -45,18 +45,10 @@ def doubtful_packets(path: Path, stream_index: int, packets: Packets) -> frozens
     """
     if not packets.may_hide_losses:
         return frozenset()
-    with open_video(path) as container, contextlib.closing(_TwoDecoders(path, stream_index)) as both:
-        stream = only_stream(container, stream_index)
-        number = -1
-        for packet in demux(container, stream):
-            if packet is None or not packet.size:
-                both.feed(number, None)
-                continue
-            number += 1
-            if number >= len(packets.is_start):  # the file grew
-                break
-            if packets.is_start[number] and both.part:
-                both.feed(number, None)
+    with contextlib.closing(_TwoDecoders(path, stream_index)) as both:
+        for number, packet in _numbered(path, stream_index, packets):
+            if packet is not None and packets.is_start[number] and both.part:
+                both.feed(number - 1, None)
                 both.renew()
             both.feed(number, packet)
     if len(both.parted) > COMMON * len(packets.why):
@@ -75,42 +67,57 @@ def ended_early(path: Path, stream_index: int, packets: Packets) -> frozenset[in
         stream_index: Of its video stream.
         packets: What its packets show.
     """
-    found: set[int] = set()
     if not packets.may_hide_losses:
         return frozenset()
-    budget = TRIALS * len(packets.why) if any(packets.why) else 0
+    trials = TRIALS if any(packets.why) else 0
+    found: set[int] = set()
+    gop = _Gop(path, stream_index)
+    for number, packet in _numbered(path, stream_index, packets):
+        if packet is None:
+            continue
+        if packets.is_start[number]:
+            found |= gop.ended_early(trials)
+            gop.packets.clear()
+        if not packets.why[number]:
+            gop.packets.append((number, bytes(packet)))
+    found |= gop.ended_early(trials)
+    return frozenset(found) if len(found) <= COMMON * len(packets.why) else frozenset()
+
+
+def _numbered(path: Path, stream_index: int, packets: Packets) -> Iterator[tuple[int, Packet | None]]:
+    """Yield packets with their numbers; None, with the last one's, for the end and for what cannot be read."""
+    number = -1
     with open_video(path) as container:
-        stream = only_stream(container, stream_index)
-        gop, number = _Gop(stream, []), -1
-        for packet in demux(container, stream):
+        for packet in demux(container, only_stream(container, stream_index)):
             if packet is None or not packet.size:
+                yield number, None
                 continue
             number += 1
-            if number >= len(packets.is_start):
-                break
-            if packets.is_start[number]:
-                found |= gop.ended_early(budget * len(gop.packets) // len(packets.why))
-                gop = _Gop(stream, [])
-            if not packets.why[number]:
-                gop.packets.append((number, bytes(packet)))
-        found |= gop.ended_early(budget * len(gop.packets) // len(packets.why))
-    return frozenset(found) if len(found) <= COMMON * len(packets.why) else frozenset()
+            if number >= len(packets.is_start):  # the file grew
+                return
+            yield number, packet
 
 
 class _Gop:
     """Packets that are sound as far as one knows, from a start on, with their numbers."""
 
-    def __init__(self, stream: VideoStream, packets: list[tuple[int, bytes]]) -> None:
-        self.packets = packets
-        self._codec, self._extradata = stream.codec_context.codec.canonical_name, stream.codec_context.extradata
+    def __init__(self, path: Path, stream_index: int) -> None:
+        self.packets: list[tuple[int, bytes]] = []
+        with open_video(path) as container:
+            context = only_stream(container, stream_index).codec_context
+            self._codec, self._extradata = context.codec.canonical_name, context.extradata
 
-    def ended_early(self, budget: int) -> set[int]:
-        """Return the numbers of packets whose ends do not matter, trying the first and as many as the budget allows."""
+    def ended_early(self, trials: int) -> set[int]:
+        """Return the numbers of packets whose ends do not matter.
+
+        Args:
+            trials: Pictures to decode for each that there is; the first one is tried in any case.
+        """
         if not self.packets:
             return set()
         sums = self._decode(len(self.packets), None)
         places = sorted(range(len(self.packets)), key=lambda place: (place + 1) / len(self.packets[place][1]))
-        chosen = [0]
+        chosen, budget = [0], trials * len(self.packets)
         for place in places:
             budget -= place + 1
             if budget < 0:

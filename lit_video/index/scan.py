@@ -192,8 +192,7 @@ def _read(
     common: frozenset[str] = frozenset(),
     doubtful: frozenset[int] = frozenset(),
 ) -> _Packets:
-    extradata, formats = stream.codec_context.extradata, container.format.name
-    packets = _Packets(stream, Packets(stream.codec_context.codec.canonical_name, extradata, formats, common, doubtful))
+    packets = _Packets(stream, Packets.of(container, stream, common, doubtful))
     for packet in demux(container, stream):
         packets.add(packet)
     return packets

@@ -108,33 +108,36 @@ class Truth:
         return sorted(self.breaks | {frame for frame, why in enumerate(self.why) if why})
 
 
-def watch_packets(
-    path: Path, stream_index: int, common: frozenset[str] | None = None, doubtful: frozenset[int] = frozenset()
-) -> Packets:
+def watch_packets(path: Path, stream_index: int) -> Packets:
     """Return what a file's packets show of damage, but for what is common to most of them."""
+    packets = _watch(path, stream_index)
+    common, doubtful = second_look(path, stream_index, packets)
+    if common or doubtful:
+        packets = _watch(path, stream_index, common, doubtful)
+    packets.note_gaps()
+    return packets
+
+
+def _watch(
+    path: Path, stream_index: int, common: frozenset[str] = frozenset(), doubtful: frozenset[int] = frozenset()
+) -> Packets:
     with open_video(path) as container:
         stream = only_stream(container, stream_index)
-        context = stream.codec_context
-        packets = Packets(
-            context.codec.canonical_name, context.extradata, container.format.name, common or frozenset(), doubtful
-        )
+        packets, extradata = Packets.of(container, stream, common, doubtful), stream.codec_context.extradata
         for packet in demux(container, stream):
             if packet is not None and packet.size:
-                clean = packet.is_keyframe and is_clean_start(packets.codec, bytes(packet), context.extradata)
-                packets.add(packet, clean)
-    if common is None:
-        found, doubtful = second_look(path, stream_index, packets)
-        if found or doubtful:
-            return watch_packets(path, stream_index, found, doubtful)
-    packets.note_gaps()
+                packets.add(packet, packet.is_keyframe and is_clean_start(packets.codec, bytes(packet), extradata))
     return packets
 
 
 def second_look(path: Path, stream_index: int, packets: Packets) -> tuple[frozenset[str], frozenset[int]]:
     """Return what packets must be looked at again for: damage that is the file's way, and packets that are doubtful."""
-    common, doubtful = packets.way_of_the_file(), doubtful_packets(path, stream_index, packets)
+    common = packets.way_of_the_file()
+    if not packets.may_hide_losses:
+        return common, frozenset()
+    doubtful = doubtful_packets(path, stream_index, packets)
     if common or doubtful:
-        packets = watch_packets(path, stream_index, common, doubtful)
+        packets = _watch(path, stream_index, common, doubtful)
     return common, doubtful | ended_early(path, stream_index, packets)
 
 

@@ -43,19 +43,18 @@ def require_matplotlib() -> None:
         raise LitVideoError("The report draws with matplotlib, which is not here: pip install -e '.[report]'") from None
 
 
-def new_figure(title: str, columns: int = 1, width: float = 9, height: float = 5.6) -> tuple[Figure, Any]:
-    """Return a figure of so many inches, 100 pixels each, and its axes, which leave room for what is written about."""
+def new_figure(title: str) -> tuple[Figure, Axes]:
+    """Return a figure of 900 by 560 pixels, and its axes, which leave room for what is written about."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
-    axes = figure.subplots(1, columns, squeeze=False)[0]
+    figure = Figure(figsize=(9, 5.6), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
+    axes = figure.subplots()
     figure.suptitle(title, x=0.02, ha="left", fontsize=13, color=INK)
-    for one in axes:
-        one.spines[["top", "right"]].set_visible(False)
-        one.grid(color="#e6e6e6", linewidth=0.6)
-        one.set_axisbelow(True)
-    return figure, axes if columns > 1 else axes[0]
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes
 
 
 def png(figure: Figure) -> bytes:

@@ -87,3 +87,14 @@ def test_the_front_door_puts_verify_on_the_index(videos, tmp_path):
     from lit_video import VideoIndex
 
     assert VideoIndex.scan(videos, tmp_path, progress=False).verify(0).ok
+
+
+def test_an_index_that_a_data_module_has_can_be_verified_too(videos, tmp_path):
+    code = (
+        "from lit_video import VideoDataModule\n"
+        f"data = VideoDataModule({str(videos)!r}, index_dir={str(tmp_path)!r}, progress=False)\n"
+        "data.setup()\n"
+        "assert data.index.verify(0).ok"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lit_video.index.bitstream import is_clean_start, is_shown
+from lit_video.index.bitstream import is_clean_start, is_shown, nal_units, rewritten
 
 ANNEX_B = b"\0\0\0\1"
 SPS, IDR, SLICE = bytes([0x67, 1, 2]), bytes([0x65, 9, 9]), bytes([0x41, 9, 9])
@@ -79,3 +79,15 @@ def test_vp9_shows(packet, shown):
 
 def test_others_show():
     assert is_shown("h264", b"\0")
+
+
+@pytest.mark.parametrize(("width", "grows"), [(4, True), (2, True), (1, False)])
+def test_a_unit_grows_where_its_length_can_say_so(width, grows):
+    """ISO/IEC 14496-15 allows lengths of one, two and four bytes."""
+    extradata = bytes([1, *[0] * 20, width - 1, 0])
+    slice_ = bytes([1 << 1, 1, *range(1, 201)])
+    packet = len(slice_).to_bytes(width, "big") + slice_
+    found = rewritten("hevc", packet, extradata, bytes(range(1, 255)))
+    (unit,) = nal_units("hevc", found, extradata)
+    assert (len(unit) > len(slice_)) == grows
+    assert bytes(unit[: len(slice_)]) == slice_

@@ -1,1 +1,1 @@
-"""The options of the report."""
+"""The options of the commands that Hydra composes."""
