@@ -86,6 +86,23 @@ class VideoIndex:
         label, classes = (None, []) if labels is None else find_labels(self.paths, labels)
         return replace(self, label=label, classes=classes)
 
+    def group_of(self, by: str) -> tuple[Int64[np.ndarray, " videos"], Sequence[str]]:
+        """Return the number of the group that each video belongs to, and the groups' names.
+
+        Args:
+            by: `video`: each is a group of its own. `class`: those of the labels.
+
+        Raises:
+            ValueError: There are no such groups.
+        """
+        if by == "video":
+            return np.arange(self.num_videos), self.paths
+        if by == "class" and self.label is not None and len(self.classes):
+            return self.label, self.classes
+        if by == "class":
+            raise ValueError("by='class' needs classes: say what videos are of, as in data.labels=folder")
+        raise ValueError(f"by must be 'video' or 'class', got {by!r}")
+
     def __reduce__(self) -> tuple:
         if self.folder is None:
             return VideoIndex, tuple(getattr(self, column.name) for column in fields(self))
@@ -102,6 +119,11 @@ class VideoIndex:
     def num_frames(self) -> int:
         """Number of frames of all videos, N."""
         return int(self.columns.offset[-1])
+
+    @property
+    def num_samples(self) -> int:
+        """Number of samples that a sampler of all frames counts: of a `Population` there may be fewer."""
+        return self.num_frames
 
     @property
     def offset(self) -> Int64[np.ndarray, " videos_and_end"]:
@@ -202,6 +224,17 @@ class VideoIndex:
         if row == end or self.columns.start_frame[row] != frame:
             raise LookupError(f"{self.path(video_id)}: decoding cannot begin at frame {frame}")
         return self.columns.start_at(row)
+
+    def start_frames(self, video_id: int) -> Int64[np.ndarray, " starts"]:
+        """Return the frame indices of a video from which decoding can begin, ascending."""
+        rows = slice(*self.columns.start_offset[video_id : video_id + 2].tolist())
+        return self.columns.start_frame[rows].astype(np.int64)
+
+    def gop_end(self, video_id: int, frame: int) -> int:
+        """Return the frame index behind the GOP that begins at frame index `frame`."""
+        starts = self.columns.start_frame[slice(*self.columns.start_offset[video_id : video_id + 2].tolist())]
+        row = int(np.searchsorted(starts, frame, side="right"))
+        return int(starts[row]) if row < len(starts) else int(self.lengths[video_id])
 
     def start_before(self, video_id: int, frame: int, back: int) -> Start | None:
         """Return the start that lies `back` starts before the one at frame index `frame`, or None."""

@@ -1,0 +1,331 @@
+"""Which samples exist for a run: between the index, which knows all frames, and samplers, which see N samples.
+
+::
+
+    index       0 1 2 3 4 5 6 7 8 9 | 0 1 2 3 4 5        frames of two videos
+    stride=3    0 . . 1 . . 2 . . 3 | 4 . . 5 . .        frames at which samples begin, numbered
+    clip of 2   [0 1][3 4][6 7]     | [0 1][3 4]         what each sample holds (ends=inside)
+
+Samplers and laws count samples and never ask which frames were left out. GOPs and costs are the index's.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int, Int64
+
+from lit_video.index.anchors import Anchors
+from lit_video.index.clips import ClipShape
+from lit_video.index.selection import Rate, Spans, Videos, excluding, nearest_frames, rate, select_videos, whole, within
+from lit_video.index.table import VideoIndex
+from lit_video.support.errors import DataError
+
+BLOCK = 2**18  # keyframes that are looked at together
+
+
+class Groups(NamedTuple):
+    """Runs of samples that belong together: `[offset[i], offset[i + 1])` is of group `group[i]`.
+
+    Attributes:
+        offset: int64 [R + 1].
+        group: int64 [R], into names.
+        names: Of the groups, by number; some may have no sample.
+    """
+
+    offset: Int64[np.ndarray, " runs_and_end"]
+    group: Int64[np.ndarray, " runs"]
+    names: Sequence[str]
+
+
+class Population:
+    """Samples in [0, N), each a frame or a clip of an index, in the order of videos and time.
+
+    The choices are made one after another: `videos`; `exclude`; `intervals`; then one of `fps`, `every_seconds` and
+    `keyframes_only`; then `stride`. What is left are the frames at which samples begin. It is columns and arithmetic: a
+    stride or a choice of videos takes no memory a frame, the others 8 bytes a sample.
+
+    Args:
+        index: All frames.
+        videos: A mask [V], ids of videos, or ends of paths; None: all.
+        stride: Every so manieth of the frames that are left, from the first of each stretch on.
+        fps: The frame nearest to each multiple of 1/fps seconds, counted from the video's first frame.
+        every_seconds: As fps = 1 / every_seconds.
+        keyframes_only: Only frames that decoding can begin at.
+        intervals: Stretches of videos (`lit_video.index.intervals.Stretches`), each with a label of its own or none.
+        exclude: `damage` (true: frames that the index knows to be damaged), `first_seconds`, `last_seconds`.
+        clip_length: T, frames of a sample; None: a sample is one frame.
+        clip_stride: From one frame of a clip to the next, counted in the video's own frames.
+        clip_fps: Frames a second within a clip, instead of `clip_stride`.
+        ends: What becomes of clips at the ends of a stretch: `inside`, `pad` or `circular` (`ClipShape`).
+
+    Raises:
+        ValueError: An argument out of range, or two that exclude each other.
+        DataError: No sample is left.
+
+    Attributes:
+        index: All frames.
+        clip: What a sample holds.
+        clip_length: T, or None where a sample is one frame.
+        videos_without: Number of chosen videos of which no sample is left, such as those shorter than a clip.
+    """
+
+    def __init__(
+        self,
+        index: VideoIndex,
+        *,
+        videos: Videos = None,
+        stride: int = 1,
+        fps: Rate = None,
+        every_seconds: Rate = None,
+        keyframes_only: bool = False,
+        intervals: Any = None,
+        exclude: Mapping[str, Any] | None = None,
+        clip_length: int | None = None,
+        clip_stride: int = 1,
+        clip_fps: Rate = None,
+        ends: str = "inside",
+    ) -> None:
+        check_choice_of_frames(stride, fps, every_seconds, keyframes_only)
+        self.index, self.clip_length = index, clip_length
+        self.clip = ClipShape.made_of(clip_length, clip_stride, clip_fps, ends)
+        chosen = select_videos(index, videos)
+        spans = excluding(index, whole(index, chosen), exclude or {})
+        if intervals is not None:
+            spans = _both(spans, within(index, whole(index, chosen), intervals))
+        self._set(spans, self._anchors_in(spans, fps, every_seconds, keyframes_only, stride))
+        self.videos_without = len(chosen) - self.num_videos
+        if not self.num_samples:
+            raise DataError(self._nothing_left(len(chosen)))
+
+    def _anchors_in(self, spans: Spans, fps: Rate, every_seconds: Rate, keyframes_only: bool, stride: int) -> Anchors:
+        """Return the frames of each span at which samples begin."""
+        begin, end = self.clip.anchor_ranges(self.index, spans, self._clip_steps(spans))
+        if fps is None and every_seconds is None and not keyframes_only:
+            return Anchors.each(begin, end, stride)
+        ranges = np.stack([*spans[:2], begin, end], axis=1).tolist()
+        if keyframes_only:
+            return Anchors.these(
+                [_among(self.index.start_frames(v), max(b, first), e)[::stride] for v, first, b, e in ranges]
+            )
+        wanted = 1 / rate(every_seconds) if fps is None else rate(fps)
+        found = [_spaced(nearest_frames(self.index, v, wanted), *rest)[::stride] for v, *rest in ranges]
+        return Anchors.these(found)
+
+    def _set(self, spans: Spans, anchors: Anchors) -> None:
+        """Keep the spans that have samples."""
+        kept = np.flatnonzero(np.diff(anchors.offset))
+        self._spans = Spans(*(column[kept] for column in spans))
+        self._anchors = anchors.of_spans(kept)
+        self._origin = self.index.offset[self._spans.video_id]  # frame id of the video's first frame
+        self._clip_step = self._clip_steps(self._spans)
+
+    def _clip_steps(self, spans: Spans) -> Int64[np.ndarray, " spans"]:
+        if self.clip.fps is None:
+            return np.full(len(spans.video_id), self.clip.stride)
+        videos, rows = np.unique(spans.video_id, return_inverse=True)
+        return np.array([self.clip.step_in(self.index, video_id) for video_id in videos.tolist()], np.int64)[rows]
+
+    def _nothing_left(self, num_videos: int) -> str:
+        what = "frame" if self.clip_length is None else f"clip of {self.clip_length} frames ({self.clip.ends})"
+        return (
+            f"No {what} is left of {num_videos} of {self.index.num_videos} videos, of"
+            f" {self.index.lengths.max()} frames at most.\nAsk for shorter clips or ends=pad, or leave out less"
+        )
+
+    # What samplers ask. An index answers the same, of frames.
+
+    @property
+    def num_samples(self) -> int:
+        """Number of samples, N."""
+        return len(self._anchors)
+
+    @property
+    def num_frames(self) -> int:
+        """As `num_samples`: what a sampler for an index's frames counts."""
+        return self.num_samples
+
+    @property
+    def num_videos(self) -> int:
+        """Number of videos that have samples."""
+        return len(self.offset) - 1
+
+    @cached_property
+    def offset(self) -> Int64[np.ndarray, " videos_and_end"]:
+        """Sample id of the first sample of each video that has any, and N."""
+        first = np.flatnonzero(np.diff(self._spans.video_id, prepend=-1))
+        return np.append(self._anchors.offset[first], self.num_samples)
+
+    @property
+    def lengths(self) -> Int64[np.ndarray, " videos"]:
+        """Number of samples of each video that has any."""
+        return np.diff(self.offset)
+
+    @property
+    def keyframes(self) -> Int64[np.ndarray, " gops_and_end"]:
+        """Sample ids, ascending, at which samples of another GOP or span begin, and N."""
+        return np.concatenate([*self._gops(), [self.num_samples]])
+
+    @cached_property
+    def num_gops(self) -> int:
+        """Number of runs of samples that begin in one GOP: one less than `keyframes` has."""
+        return sum(map(len, self._gops()))
+
+    def locate(self, sample_ids: Int[np.ndarray, " n"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+        """Return the row in `offset` and the place among its video's samples of each sample id."""
+        sample_ids = np.asarray(sample_ids, np.int64)
+        rows = np.searchsorted(self.offset, sample_ids, side="right") - 1
+        return rows, sample_ids - self.offset[rows]
+
+    def groups(self, by: str) -> Groups:
+        """Return runs of samples by what they are of: `video`, `class`, `root`, or a column of the labels' table.
+
+        Raises:
+            ValueError: There are no labels, roots or columns of that name.
+        """
+        numbers, names = self.index.group_of(by)
+        return Groups(self._anchors.offset, numbers[self._spans.video_id], names)
+
+    # What planner and loader ask.
+
+    @property
+    def frames_per_sample(self) -> int:
+        """T: the length of a clip, or 1."""
+        return self.clip.length
+
+    def frames_of(
+        self, sample_ids: Int[np.ndarray, " n"]
+    ) -> tuple[Int64[np.ndarray, "n clip"], Bool[np.ndarray, "n clip"]]:
+        """Return the frame ids of each sample, and which of them pad a clip that reaches beyond its stretch."""
+        rows, anchors = self._anchors.at(np.asarray(sample_ids, np.int64))
+        frames = anchors[:, None] + self._clip_step[rows][:, None] * np.arange(self.clip.length)
+        if self.clip.length == 1:
+            return frames + self._origin[rows][:, None], np.zeros(frames.shape, bool)
+        begin, end = (edge[rows][:, None] for edge in (self._spans.begin, self._spans.end))
+        padding = (frames < begin) | (frames >= end)
+        if self.clip.ends == "circular":
+            frames, padding = begin + (frames - begin) % (end - begin), np.zeros_like(padding)
+        frames = np.clip(frames, begin, end - 1)
+        for row in np.unique(rows[self._clip_step[rows] == 0]).tolist():
+            mine = rows == row
+            video_id, first, last = (int(column[row]) for column in self._spans[:3])
+            frames[mine], padding[mine] = self.clip.frames_by_time(self.index, video_id, first, last, anchors[mine])
+        return frames + self._origin[rows][:, None], padding
+
+    def videos_of(self, sample_ids: Int[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+        """Return the index's video id of each sample."""
+        return self._spans.video_id[self._anchors.rows(np.asarray(sample_ids, np.int64))]
+
+    def intervals_of(self, sample_ids: Int[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+        """Return the row of the intervals that each sample lies in, or -1 where there are none."""
+        return self._spans.row[self._anchors.rows(np.asarray(sample_ids, np.int64))]
+
+    def num_frames_in(self, first: int, end: int) -> int:
+        """Return how many different frames of frame ids `[first, end)`, which lie in one video, samples may ask for."""
+        video_id = int(np.searchsorted(self.index.offset, first, side="right")) - 1
+        rows = np.arange(*np.searchsorted(self._spans.video_id, [video_id, video_id + 1]).tolist())
+        low, high = first - self.index.offset[video_id], end - self.index.offset[video_id]
+        if self.clip.length > 1:
+            overlap = np.minimum(self._spans.end[rows], high) - np.maximum(self._spans.begin[rows], low)
+            return min(end - first, int(np.maximum(overlap, 0).sum()))
+        before = [self._anchors.before(rows, np.full(len(rows), edge)) for edge in (low, high)]
+        return min(end - first, int((before[1] - before[0]).sum()))
+
+    def thinned(self, num_samples: int) -> Population:
+        """Return `num_samples` samples of these, evenly spread over all, or all where there are no more."""
+        if num_samples >= self.num_samples:
+            return self
+        sample_ids = np.arange(num_samples) * self.num_samples // num_samples
+        rows, anchors = self._anchors.at(sample_ids)
+        few = copy.copy(self)
+        for name in ("offset", "num_gops", "_digest"):
+            few.__dict__.pop(name, None)
+        count = np.bincount(rows, minlength=len(self._origin))
+        few._set(self._spans, Anchors.these(np.split(anchors, np.cumsum(count)[:-1])))
+        return few
+
+    def digest(self) -> str:
+        """Return what names these samples: the index's own digest where they are all of its frames."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        whole_videos = len(self._origin) == self.index.num_videos and self.clip_length is None
+        if whole_videos and self.num_samples == self.index.num_frames:
+            return self.index.digest()
+        text = hashlib.blake2b(f"{self.index.digest()} {self.clip}".encode(), digest_size=16)
+        anchors = self._anchors
+        for column in (anchors.offset, anchors.first, anchors.step, anchors.listed, self._origin, *self._spans[1:3]):
+            text.update(np.ascontiguousarray(column, np.int64).tobytes())
+        return text.hexdigest()
+
+    def _gops(self) -> Iterator[Int64[np.ndarray, " gops"]]:
+        """Yield the sample ids at which samples of another GOP or span begin, ascending, in blocks."""
+        starts, columns = self.index.columns.start_offset, self.index.columns
+        ends = np.cumsum(starts[self._spans.video_id + 1] - starts[self._spans.video_id])
+        last = -1
+        for begin in range(0, int(ends[-1]), BLOCK):
+            places = np.arange(begin, min(begin + BLOCK, int(ends[-1])))
+            rows = np.searchsorted(ends, places, side="right")
+            frames = columns.start_frame[starts[self._spans.video_id[rows] + 1] - ends[rows] + places]
+            found = np.unique(np.append(self._anchors.offset[rows], self._anchors.before(rows, frames)))
+            found = found[(found > last) & (found < self._anchors.offset[rows[-1] + 1])]
+            last = int(found[-1]) if len(found) else last
+            yield found
+
+
+def as_population(index: VideoIndex | Population) -> Population:
+    """Return the samples that are meant: of an index, each frame."""
+    return index if isinstance(index, Population) else Population(index)
+
+
+def check_choice_of_frames(stride: int, fps: Rate, every_seconds: Rate, keyframes_only: bool) -> None:
+    """Check what can be checked of a choice of frames before there is an index.
+
+    Raises:
+        ValueError: One is out of range, or two exclude each other.
+    """
+    if not isinstance(stride, int) or stride < 1:
+        raise ValueError(f"stride must be at least 1, got {stride!r}")
+    given = {"fps": fps, "every_seconds": every_seconds, "keyframes_only": keyframes_only or None}
+    given = {name: value for name, value in given.items() if value is not None}
+    if len(given) > 1:
+        raise ValueError(f"give one of fps, every_seconds and keyframes_only, got {' and '.join(given)}")
+    for name in given.keys() - {"keyframes_only"}:
+        try:
+            rate(given[name])
+        except ValueError as error:
+            raise ValueError(f"{name} must be a number above 0, got {given[name]!r}") from error
+
+
+def _both(spans: Spans, others: Spans) -> Spans:
+    """Return what of `others` lies in `spans`, with the rows of `others`; several spans a video in either."""
+    first = np.searchsorted(spans.video_id, others.video_id)
+    count = np.searchsorted(spans.video_id, others.video_id, side="right") - first
+    theirs = np.repeat(np.arange(len(count)), count)
+    mine = np.arange(len(theirs)) - np.repeat(np.cumsum(count) - count, count) + first[theirs]
+    begin = np.maximum(spans.begin[mine], others.begin[theirs])
+    end = np.minimum(spans.end[mine], others.end[theirs])
+    return Spans(others.video_id[theirs], begin, end, others.row[theirs]).not_empty()
+
+
+def _among(frames: Int64[np.ndarray, " n"], begin: int, end: int) -> Int64[np.ndarray, " kept"]:
+    return frames[np.searchsorted(frames, begin) : np.searchsorted(frames, end)]
+
+
+def _spaced(frames: Int64[np.ndarray, " n"], first: int, begin: int, end: int) -> Int64[np.ndarray, " kept"]:
+    """Return which of a video's frames lie in `[begin, end)`, where a stretch's first frame is `first`.
+
+    Before it there are as many as their mean distance leaves room for: clips that begin there are padded.
+    """
+    kept = _among(frames, max(first, begin), end)
+    if begin >= first or len(kept) < 2:
+        return kept
+    distance = (kept[-1] - kept[0]) / (len(kept) - 1)
+    steps = np.arange(1, int((kept[0] - begin) / distance) + 1)
+    return np.append(kept[0] - np.rint(steps * distance).astype(np.int64)[::-1], kept)
