@@ -7,10 +7,14 @@ r"""Which frames exist: each file is scanned once, packets only, and the result 
                v
     store <-> columns -> table: VideoIndex
 
+    table -> selection, anchors, clips -> population: Population, the samples of a run
+
 `labels` says what videos are of, where one wants to know. Is given paths; hands on `VideoIndex`: frame ids, keyframes,
-times, damage. May not know who draws which frame.
+times, damage; and `Population`: which of its frames, or which clips of them, exist for a run. May not know who draws
+which.
 """
 
+from lit_video.index.population import Population, Samples, as_population
 from lit_video.index.table import VideoIndex
 
-__all__ = ["VideoIndex"]
+__all__ = ["Population", "Samples", "VideoIndex", "as_population"]

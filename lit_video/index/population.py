@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Int, Int64
 
 from lit_video.index.anchors import Anchors
@@ -217,6 +218,19 @@ class Population:
             frames[mine], padding[mine] = self.clip.frames_by_time(self.index, video_id, first, last, anchors[mine])
         return frames + self._origin[rows][:, None], padding
 
+    @property
+    def num_distinct_frames(self) -> int:
+        """Frames that samples may ask for, none counted twice; of clips at most so many."""
+        if self.clip.length == 1:
+            return self.num_samples
+        return int(min(self.num_samples * self.clip.length, (self._spans.end - self._spans.begin).sum()))
+
+    def labels_of(self, sample_ids: Int64[np.ndarray, " n"], frame_ids: Int64[np.ndarray, "n clip"]) -> dict[str, Any]:
+        """Return the entries of a batch that say what its samples are of: `label`, where the data set has labels."""
+        if self.index.label is None:
+            return {}
+        return {"label": torch.from_numpy(self.index.label[self.videos_of(sample_ids)])}
+
     def videos_of(self, sample_ids: Int[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
         """Return the index's video id of each sample."""
         return self._spans.video_id[self._anchors.rows(np.asarray(sample_ids, np.int64))]
@@ -279,7 +293,11 @@ class Population:
             yield found
 
 
-def as_population(index: VideoIndex | Population) -> Population:
+# What a sampler is made for: all frames of an index, or the samples of a population.
+Samples = VideoIndex | Population
+
+
+def as_population(index: Samples) -> Population:
     """Return the samples that are meant: of an index, each frame."""
     return index if isinstance(index, Population) else Population(index)
 

@@ -177,7 +177,7 @@ class VideoIndex:
             codec=self.codec(video_id),
         )
 
-    def locate(self, frame_ids: Int[np.ndarray, " n"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    def locate(self, frame_ids: Int[np.ndarray, "*n"]) -> tuple[Int64[np.ndarray, "*n"], Int64[np.ndarray, "*n"]]:
         """Return the video id and the frame index of each frame id."""
         frame_ids = np.asarray(frame_ids, np.int64)
         video_ids = np.searchsorted(self.columns.offset, frame_ids, side="right") - 1
@@ -187,11 +187,11 @@ class VideoIndex:
         """Return for each frame id the frame index, in its video, of the keyframe that decoding must begin at."""
         return self.columns.start[np.asarray(frame_ids)].astype(np.int64)
 
-    def pts_seconds(self, frame_ids: Int[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    def pts_seconds(self, frame_ids: Int[np.ndarray, "*n"]) -> Float64[np.ndarray, "*n"]:
         """Return the presentation time of each frame id, in seconds."""
         video_ids, _ = self.locate(frame_ids)
-        numerator, denominator = self.columns.time_base[video_ids].T
-        return self.columns.pts[np.asarray(frame_ids)] * numerator / denominator
+        time_base = self.columns.time_base[video_ids]
+        return self.columns.pts[np.asarray(frame_ids)] * time_base[..., 0] / time_base[..., 1]
 
     @property
     def num_hdr(self) -> dict[str, int]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from lit_video.bias import kish_factor, line_correlation
-from lit_video.index import VideoIndex
+from lit_video.index import Samples
 from lit_video.samplers.base import Order
 from lit_video.samplers.laws import design_effect, even
 from lit_video.samplers.permutation import LARGEST_ARRAY, permutation
@@ -30,7 +30,7 @@ class IndependentDraws:
         epoch: This one.
     """
 
-    index: VideoIndex
+    index: Samples
     per_video: bool
     length: int
     seed: int
@@ -72,7 +72,7 @@ class UniformSampler:
         ValueError: An argument out of range, or two that exclude each other.
     """
 
-    index: VideoIndex
+    index: Samples
     seed: int = 0
     replacement: bool = False
     num_samples: int | None = None
