@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lit_video.index.listing import Listing, Missing
-from lit_video.index.values import LabelKind, Values, at_rows, values_of
+from lit_video.index.listing import Listing
+from lit_video.index.values import Values, at_rows, check_choice, values_of
 from lit_video.support.errors import DataError
 
 FRAME_COLUMNS = ("frame_index", "frame")
 TIME_COLUMNS = ("seconds", "time", "timestamp")
-
-LabelsAt = Literal["nearest", "interval"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +38,7 @@ class FrameLabels:
     classes: Mapping[str, list[str]]
     alone: str | None
     at_nearest: bool
-    missing: Missing
+    missing: str
     where: str
 
     @property
@@ -102,10 +100,10 @@ class FrameLabels:
 def read_frame_labels(
     file: Any,
     paths: Sequence[str],
-    labels_at: LabelsAt = "nearest",
+    labels_at: str = "nearest",
     label_column: str | Sequence[str] = "label",
-    label_kind: LabelKind = "auto",
-    missing: Missing = "raise",
+    label_kind: str = "auto",
+    missing: str = "raise",
 ) -> FrameLabels:
     """Return the labels of frames that a table gives.
 
@@ -122,11 +120,10 @@ def read_frame_labels(
         missing: `raise`: every video is listed, and so is every frame asked for. `skip`: others have class -1, or NaN.
 
     Raises:
-        ValueError: `labels_at` is neither.
+        ValueError: `labels_at`, `label_kind` or `missing` is no choice.
         DataError: A video without a row, two labels at one place, or a table without such columns.
     """
-    if labels_at not in ("nearest", "interval"):
-        raise ValueError(f"labels_at must be 'nearest' or 'interval', got {labels_at!r}")
+    check_choice("labels_at", labels_at, ("nearest", "interval"))
     listing = Listing.read(file, "data.frame_labels")
     names = [label_column] if isinstance(label_column, str) else list(label_column)
     values = {name: values_of(listing, name, label_kind, missing) for name in names}

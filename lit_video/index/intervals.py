@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lit_video.index.listing import Listing, Missing
-from lit_video.index.values import LabelKind, numbers_beside, values_of
+from lit_video.index.listing import Listing
+from lit_video.index.values import check_choice, numbers_beside, values_of
 from lit_video.support.errors import DataError
-
-Unit = Literal["auto", "seconds", "frames"]
 
 # The first that is there counts. A bare name says no unit: seconds, unless one is told.
 BEGIN = {
@@ -57,7 +55,7 @@ class Stretches:
     video_id: Int64[np.ndarray, " stretches"]
     begin: Float64[np.ndarray, " stretches"]
     end: Float64[np.ndarray, " stretches"]
-    unit: Literal["seconds", "frames"]
+    unit: str
     row: Int64[np.ndarray, " stretches"]
     label: np.ndarray | dict[str, np.ndarray] | None
     classes: list[str] | dict[str, list[str]]
@@ -70,16 +68,16 @@ class Span(NamedTuple):
 
     begin: str
     end: str
-    unit: Literal["seconds", "frames"]
+    unit: str
 
 
 def read_intervals(
     file_or_table: Any,
     paths: Sequence[str],
-    missing: Missing = "raise",
-    unit: Unit = "auto",
+    missing: str = "raise",
+    unit: str = "auto",
     label_column: str | Sequence[str] = "label",
-    label_kind: LabelKind = "auto",
+    label_kind: str = "auto",
 ) -> Stretches:
     """Return the stretches of `paths` that a table names; those of other videos are left out.
 
@@ -97,11 +95,10 @@ def read_intervals(
         label_kind: `auto`: text and whole numbers are classes, other numbers are numbers. `class`, `number`: all are.
 
     Raises:
-        ValueError: `unit` is none of these, or a tuple is of another length.
+        ValueError: `unit`, `label_kind` or `missing` is no choice, or a tuple is of another length.
         DataError: A table without such columns, a stretch that is empty or ends before it begins, or a video without.
     """
-    if unit not in ("auto", "seconds", "frames"):
-        raise ValueError(f"unit must be 'auto', 'seconds' or 'frames', got {unit!r}")
+    check_choice("unit", unit, ("auto", "seconds", "frames"))
     listing = Listing.read(_as_mappings(file_or_table), "data.intervals")
     span = _span(listing, unit)
     begin, end = _numbers(listing, span.begin), _numbers(listing, span.end)
@@ -140,7 +137,7 @@ def _as_mappings(source: Any) -> Any:
     return source
 
 
-def _span(listing: Listing, unit: Unit) -> Span:
+def _span(listing: Listing, unit: str) -> Span:
     there = listing.columns.column_names
     for begin, of_begin in BEGIN.items():
         for end, of_end in END.items():

@@ -13,13 +13,27 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from lit_video.index.listing import Listing, Missing, strings
-from lit_video.index.values import LabelKind, Values, at_rows, first_rows, in_order, numbers_beside, take, values_of
+from lit_video.index.listing import Listing, strings
+from lit_video.index.values import (
+    KINDS,
+    MISSING,
+    Values,
+    at_rows,
+    check_choice,
+    first_rows,
+    in_order,
+    numbers_beside,
+    take,
+    values_of,
+)
 from lit_video.support.errors import DataError
 
 Labels = str | Path | Mapping
 
-CHOICES = "'folder', 'video', a CSV file with the columns path and label, or a mapping of paths to labels"
+CHOICES = (
+    "'folder', 'video', a CSV file with the columns path and label (as good: TSV, JSON lines, parquet), or a mapping of"
+    " paths to labels"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +56,15 @@ class Description:
     table: Any = None
 
 
-def check_labels(labels: object) -> None:
+def check_labels(labels: object, label_kind: str = "auto", missing: str = "raise") -> None:
     """Check what can be checked before there are videos.
 
     Raises:
         TypeError: `labels` is nothing that labels can be found by.
+        ValueError: `label_kind` or `missing` is no choice.
     """
+    check_choice("label_kind", label_kind, KINDS)
+    check_choice("missing", missing, MISSING)
     if labels is not None and not isinstance(labels, str | Path | Mapping):
         raise TypeError(f"labels must be {CHOICES}, got {labels!r}")
 
@@ -68,8 +85,8 @@ def describe(
     paths: Sequence[str],
     labels: Labels | None,
     label_column: str | Sequence[str] = "label",
-    label_kind: LabelKind = "auto",
-    missing: Missing = "raise",
+    label_kind: str = "auto",
+    missing: str = "raise",
 ) -> Description:
     """Return each video's label, and what else a list says of it.
 
@@ -86,8 +103,10 @@ def describe(
         missing: `raise`: every video has a label. `skip`: those without are told by `has_label`.
 
     Raises:
+        ValueError: `label_kind` or `missing` is no choice.
         DataError: A video without a label, a path that names several, or a file that is no such list.
     """
+    check_labels(labels, label_kind, missing)
     if labels is None or labels in ("video", "folder"):
         return _by_name(paths, labels)
     if isinstance(labels, str | Path) and not Path(labels).expanduser().is_file():

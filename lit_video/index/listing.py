@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -22,9 +22,7 @@ from lit_video.index.delimited import PATH_COLUMNS, line_of
 from lit_video.index.tabular import JSON, PARQUET, of_rows, plain, read_table, rows_of, strings
 from lit_video.support.errors import DataError
 
-__all__ = ["Listing", "Missing", "read_table", "strings"]
-
-Missing = Literal["raise", "skip"]
+__all__ = ["Listing", "read_table", "strings"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +96,7 @@ class Listing:
             )
         return self.columns[name]
 
-    def match(
-        self, paths: Sequence[str], missing: Missing = "raise", what: str = "label"
-    ) -> Int64[np.ndarray, " rows"]:
+    def match(self, paths: Sequence[str], missing: str = "raise", what: str = "label") -> Int64[np.ndarray, " rows"]:
         """Return for each row the id of the video that it names, -1 where that is none of `paths`.
 
         Args:
@@ -139,7 +135,7 @@ class Listing:
         return rows
 
     def require(
-        self, paths: Sequence[str], video_of: Int64[np.ndarray, " rows"], missing: Missing, what: str = "label"
+        self, paths: Sequence[str], video_of: Int64[np.ndarray, " rows"], missing: str, what: str = "label"
     ) -> None:
         """Refuse videos that are in no row; with `skip`, only if that is all of them.
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
 
-from lit_video.index.listing import Listing, Missing, strings
+from lit_video.index.listing import Listing, strings
 from lit_video.support.errors import DataError
 
-LabelKind = Literal["auto", "class", "number"]
+KINDS = ("auto", "class", "number")
+MISSING = ("raise", "skip")
 
 
 class Values(NamedTuple):
@@ -28,14 +29,27 @@ class Values(NamedTuple):
     present: np.ndarray
 
 
-def values_of(listing: Listing, name: str, kind: LabelKind = "auto", missing: Missing = "raise") -> Values:
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse an argument that is none of its choices.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}, got {value!r}")
+
+
+def values_of(listing: Listing, name: str, kind: str = "auto", missing: str = "raise") -> Values:
     """Return a column of a list as labels.
 
     Raises:
+        ValueError: `kind` or `missing` is no choice.
         DataError: There is no such column, a label is absent (with `raise`), or is no number though it should be one.
     """
     import pyarrow
 
+    check_choice("label_kind", kind, KINDS)
+    check_choice("missing", missing, MISSING)
     column = listing.column(name)
     if pyarrow.types.is_nested(column.type):
         raise DataError(
