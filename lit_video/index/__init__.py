@@ -7,8 +7,15 @@ r"""Which frames exist: each file is scanned once, packets only, and the result 
                v
     store <-> columns -> table: VideoIndex
 
-`labels` says what videos are of, where one wants to know. Is given paths; hands on `VideoIndex`: frame ids, keyframes,
-times, damage. May not know who draws which frame.
+What lists say of videos is found by their paths, where one wants to know::
+
+    tabular <- delimited
+       v
+    listing -> values -> labels: a class or number for each video; frame_labels: for each frame
+                 |-----> intervals: stretches of videos, with theirs
+    roots, told, drawing -> splits: who is for training, validation and test
+
+Is given paths; hands on `VideoIndex`: frame ids, keyframes, times, damage. May not know who draws which frame.
 """
 
 from lit_video.index.table import VideoIndex

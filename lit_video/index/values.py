@@ -120,8 +120,9 @@ def first_rows(video_of: Int64[np.ndarray, " rows"], num_videos: int) -> Int64[n
 
 def at_rows(values: np.ndarray, rows: Int64[np.ndarray, " n"]) -> np.ndarray:
     """Return the values in `rows`, -1 or NaN for row -1."""
-    nothing = -1 if values.dtype == np.int64 else np.nan
-    return np.append(values, np.array([nothing], values.dtype))[rows]
+    found = np.full(len(rows), -1 if values.dtype == np.int64 else np.nan, values.dtype)
+    found[rows >= 0] = values[rows[rows >= 0]]
+    return found
 
 
 def take(table: Any, rows: Int64[np.ndarray, " n"]) -> Any:
