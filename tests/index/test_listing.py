@@ -172,6 +172,8 @@ class TestMatch:
         paths = ["/k/run/-x_000030_000040.mkv", "/k/007.mp4", "/k/-x_000001_000011.mp4"]  # fmt: skip
         assert Listing.read(table).match(paths).tolist() == [2, 1, 0, -1]
         assert Listing.read(table).match(["/k/-x.mp4"]).tolist() == [0, -1, 0, -1]
+        both = ["/k/-x.mp4", "/k/-x_000001_000011.mp4"]
+        assert Listing.read(table).match(both).tolist() == [1, -1, 0, -1], "a file of its own has the row"
 
     def test_missing(self):
         listing = Listing.read(pyarrow.table({"path": ["b.mp4"]}), "labels")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lit_video.index.drawing import hashed
+from lit_video.index.drawing import _cut, _most_frequent, hashed
 from lit_video.index.files import find_files
 from lit_video.index.splits import check_split, roots_of, split_videos
 from lit_video.support.errors import DataError
@@ -35,6 +35,8 @@ class TestFractions:
         assert (masks.sum(0) == (found.of_video >= 0)).all()
 
     def test_that_add_up_to_one_leave_nobody_out(self):
+        assert 0.7 + 0.2 + 0.1 < 1
+        assert _cut(np.array([1 - 2.0**-53]), [0.7, 0.2, 0.1]).tolist() == [2]
         assert (split_videos(MANY, "/data", {"train": 0.7, "val": 0.2, "test": 0.1}).of_video >= 0).all()
 
     @settings(max_examples=25)
@@ -105,6 +107,9 @@ class TestStrata:
             own = found.of_video[labels == label].reshape(-1, 50)
             assert (own == own[:, :1]).all()
             assert abs((own[:, 0] == 0).sum() - 80) <= 1
+
+    def test_a_group_counts_for_the_class_that_most_of_it_has(self):
+        assert _most_frequent(np.array([0, 0, 0, 1, 1, -1]), np.array([0, 1, 1, 0, 1, 3]), 2).tolist() == [1, 0]
 
     def test_by_a_column(self):
         table = pyarrow.table({"path": MANY, "place": ["here", "there"] * 5000})
