@@ -7,11 +7,20 @@ r"""Which frames exist: each file is scanned once, packets only, and the result 
                v
     store <-> columns -> table: VideoIndex
 
-    table -> selection, anchors, clips -> population: Population, the samples of a run
+Which of them exist for a run, frames or clips, split by split::
 
-`labels` says what videos are of, where one wants to know. Is given paths; hands on `VideoIndex`: frame ids, keyframes,
-times, damage; and `Population`: which of its frames, or which clips of them, exist for a run. May not know who draws
-which.
+    table -> selection, anchors, clips -> population: Population -> stages: one for training, one for validation, ...
+
+What lists say of videos is found by their paths, where one wants to know::
+
+    tabular <- delimited
+       v
+    listing -> values -> labels: a class or number for each video; frame_labels: for each frame
+                 |-----> intervals: stretches of videos, with theirs
+    roots, told, drawing -> splits: who is for training, validation and test
+
+Is given paths; hands on `VideoIndex`: frame ids, keyframes, times, damage; and `Population`: samples in [0, N). May not
+know who draws which.
 """
 
 from lit_video.index.population import Population, Samples, as_population

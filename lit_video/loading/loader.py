@@ -224,6 +224,11 @@ class VideoLoader:
         """The place after the last batch that was handed out."""
         return self._place
 
+    @property
+    def next_place(self) -> Place:
+        """Where the next iterator begins: at the place, or with the next epoch where one was left under way."""
+        return Place(self._place.epoch + 1, 0) if self._under_way else self._place
+
     def batches_from(self, place: Place) -> int:
         """Return the number of batches from a place to the end of its epoch."""
         return len(self._order(place).batch_sizes)
@@ -285,8 +290,7 @@ class VideoLoader:
         )
 
     def _start(self) -> EpochRun:
-        if self._under_way:
-            self._place, self._under_way = Place(self._place.epoch + 1, 0), False
+        self._place, self._under_way = self.next_place, False
         self._stop()
         order, budget = self._order(self._place), self.budget
         if self._pool is None:
