@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from lit_video.index import VideoIndex
+from lit_video.samplers.base import Samples
 from lit_video.support.rng import rng
 
 
@@ -63,7 +63,7 @@ class Chunks:
         return self.line.frames(self.start[rows] + within)
 
 
-def cut(index: VideoIndex, chunk_length: int | None, seed: int, stream: str, epoch: int) -> Chunks:
+def cut(index: Samples, chunk_length: int | None, seed: int, stream: str, epoch: int) -> Chunks:
     """Return all frames as chunks in random order, each frame in one chunk.
 
     Args:
@@ -81,13 +81,13 @@ def cut(index: VideoIndex, chunk_length: int | None, seed: int, stream: str, epo
     else:
         videos = draw.permutation(index.num_videos)
         line = Line(np.append(0, np.cumsum(index.lengths[videos])), index.offset[:-1][videos])
-        cuts = np.arange(0, index.num_frames, chunk_length, dtype=np.int64)
-        start, length = cuts + draw.integers(index.num_frames), np.minimum(chunk_length, index.num_frames - cuts)
+        cuts = np.arange(0, index.num_samples, chunk_length, dtype=np.int64)
+        start, length = cuts + draw.integers(index.num_samples), np.minimum(chunk_length, index.num_samples - cuts)
     order = draw.permutation(len(start))
     return Chunks(line, start[order], np.append(0, np.cumsum(length[order])))
 
 
-def draw_windows(index: VideoIndex, length: int, seed: int, stream: str, epoch: int) -> Chunks:
+def draw_windows(index: Samples, length: int, seed: int, stream: str, epoch: int) -> Chunks:
     """Return windows of `length` frames, each drawn uniformly from all that lie within a video; about N frames in all.
 
     Raises:
@@ -97,23 +97,23 @@ def draw_windows(index: VideoIndex, length: int, seed: int, stream: str, epoch: 
     if not windows.any():
         raise ValueError(f"chunk_length must be at most {index.lengths.max()}, the longest video, got {length}")
     ends = np.cumsum(windows)
-    drawn = rng(seed, stream, epoch).integers(ends[-1], size=-(-index.num_frames // length))
+    drawn = rng(seed, stream, epoch).integers(ends[-1], size=-(-index.num_samples // length))
     video_ids = np.searchsorted(ends, drawn, side="right")
     start = index.offset[video_ids] + drawn - (ends - windows)[video_ids]
     return Chunks(Line(index.offset, index.offset[:-1]), start, np.arange(len(start) + 1) * length)
 
 
-def chunk_lengths(index: VideoIndex, chunk_length: int | None) -> Int64[np.ndarray, " chunks"]:
+def chunk_lengths(index: Samples, chunk_length: int | None) -> Int64[np.ndarray, " chunks"]:
     """Return the length of every chunk that `cut` makes, in frames."""
     if chunk_length is None:
         return np.diff(index.keyframes)
-    full, rest = divmod(index.num_frames, chunk_length)
+    full, rest = divmod(index.num_samples, chunk_length)
     return np.append(np.full(full, chunk_length, np.int64), [rest] * (rest > 0)).astype(np.int64)
 
 
-def mean_length(index: VideoIndex, chunk_length: int | None) -> float:
+def mean_length(index: Samples, chunk_length: int | None) -> float:
     """Return the mean length of a chunk, in frames, as a frame sees it: long chunks count by their frames."""
     if chunk_length is not None:
-        return float(min(chunk_length, index.num_frames))
+        return float(min(chunk_length, index.num_samples))
     lengths = np.diff(index.keyframes).astype(np.float64)
     return float((lengths**2).sum() / lengths.sum())

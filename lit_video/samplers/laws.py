@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from lit_video.bias import deff_from_slots, deff_momentum, ht_weights, momentum_reach
+from lit_video.samplers.base import Sampler
 
 Horizon = str | int
 HORIZONS = ("batch", "momentum", "long")
@@ -20,6 +21,19 @@ LARGEST_EPOCH = 2**20
 def even(num_frames: int, total: float = 1.0) -> Float64[np.ndarray, " frames"]:
     """Return `total` spread evenly over all frames."""
     return np.full(num_frames, total / num_frames)
+
+
+def objective_of(sampler: Sampler, num_samples: int) -> Float64[np.ndarray, " samples"]:
+    """Return the law that a sampler's loss is to be a mean over: all alike, unless it says else (F60)."""
+    own = getattr(sampler, "objective", None)
+    return even(num_samples) if own is None else own()
+
+
+def permuted_correlation(num_samples: int, max_delta: int) -> Float64[np.ndarray, " deltas"]:
+    """Return the correlation of two slots of a permutation by distance: -1/(N - 1), since none comes twice (U2)."""
+    correlation = np.full(max_delta + 1, -1 / (num_samples - 1) if num_samples > 1 else 0.0)
+    correlation[0] = 1
+    return correlation
 
 
 def choose_weights(
