@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,10 +12,12 @@ from jaxtyping import Float64, Int64
 
 from lit_video.checks.simulated_variance import check_variance
 from lit_video.checks.stamps import read_stamp, write_stamped
+from lit_video.checks.trial_run import check_run
 from lit_video.decoders.base import Decoder
 from lit_video.index import VideoIndex
 from lit_video.planning.planner import GopRead
-from lit_video.samplers.base import Sampler
+from lit_video.samplers.base import Sampler, Samples
+from lit_video.samplers.laws import objective_of
 from lit_video.support.errors import DecodeError
 from lit_video.support.rng import rng
 
@@ -24,24 +25,27 @@ EPOCHS = 400  # that are looked at
 LEAST_FRAMES = 60  # from which on laws of variance are close
 
 
-def check_sampler(sampler: Sampler, index: VideoIndex) -> None:
-    """Check what every sampler promises (`lit_video.samplers.base`): its orders, and that its laws are theirs.
+def check_sampler(sampler: Sampler, index: Samples) -> None:
+    """Check what every sampler promises (`lit_video.samplers.base`): its orders, that its laws are theirs, and a run.
 
     Args:
         sampler: One that was made for `index`.
-        index: Small: orders are looked at whole, several hundred of them. Variances are looked at from 60 frames on.
+        index: Small: orders are looked at whole, several hundred of them. Variances are looked at from 60 samples on.
+            Its files need not exist: in the run, nothing is decoded.
 
     Raises:
         AssertionError: A promise is broken; the message says which.
     """
-    _check_order(sampler, index.num_frames)
-    _check_law(sampler, index.num_frames)
-    _check_variance(sampler, index.num_frames)
+    n = index.num_samples
+    _check_order(sampler, n)
+    _check_law(sampler, n)
+    _check_variance(sampler, n)
     orders = np.array([sampler.order(epoch)[0 : len(sampler.order(epoch))] for epoch in range(EPOCHS)])
-    _check_slots(sampler, index.num_frames, orders)
+    _check_slots(sampler, n, orders)
     is_random = not np.array_equal(orders[0], orders[1])
-    if index.num_frames >= LEAST_FRAMES and is_random and sampler.inclusion_probability().min() > 0:
+    if n >= LEAST_FRAMES and is_random:
         check_variance(sampler, index, orders)
+    check_run(sampler, index)
 
 
 def _check_order(sampler: Sampler, n: int) -> None:
@@ -70,17 +74,41 @@ def _check_law(sampler: Sampler, n: int) -> None:
     assert abs(q.sum() - 1) < 1e-9, f"probabilities sum to 1, got {q.sum()}"
     inclusion = sampler.epoch_inclusion()
     assert np.allclose(inclusion, q * len(sampler.order(0))), "an epoch includes a frame q times its length"
-    if q.min() == 0:
-        with contextlib.suppress(ValueError):
-            sampler.weights(np.arange(n))
-            raise AssertionError("a frame is never drawn, and weights must raise ValueError")
+    objective = objective_of(sampler, n)
+    assert objective.shape == (n,), f"an objective for each of {n} frames, got {objective.shape}"
+    assert objective.min() >= 0, "an objective is a law: not negative"
+    assert abs(objective.sum() - 1) < 1e-9, f"an objective is a law: it sums to 1, got {objective.sum()}"
+    _check_never(sampler, np.flatnonzero((q == 0) & (objective > 0)), n)
+    _check_weights(sampler, q, objective)
+
+
+def _check_never(sampler: Sampler, never: Int64[np.ndarray, " never"], n: int) -> None:
+    """Refuse a sampler that never draws what its loss is to be a mean over: a run would die, or be biased."""
+    if not len(never):
         return
-    weights = sampler.weights(np.arange(n))
+    told = "it gives weights all the same, which cannot be right"
+    try:
+        sampler.weights(np.arange(n))
+    except ValueError as error:
+        told = f"its weights raise ValueError, and so a run dies at its first batch: {error}"
+    raise AssertionError(
+        f"{len(never)} of {n} frames are never drawn, the first of them {never[0]}; {told}\nLeave frames out before the"
+        " sampler, by a Population, or derive from PermutedSampler or another class with an objective of its own"
+    )
+
+
+def _check_weights(
+    sampler: Sampler, q: Float64[np.ndarray, " frames"], objective: Float64[np.ndarray, " frames"]
+) -> None:
+    drawn = np.flatnonzero(q)
+    weights = sampler.weights(drawn)
     assert weights is not None, "weights of given frames are numbers"
-    assert weights.shape == (n,), f"one weight for each frame id, got {weights.shape}"
-    assert np.allclose(weights * q * n, 1), "weights are 1 / (N q)"
+    assert weights.shape == drawn.shape, f"one weight for each frame id, got {weights.shape}"
+    assert np.allclose(weights * q[drawn], objective[drawn]), "weights are 1 / (N q), or p / q for an objective p"
+    few = drawn[:: max(1, len(drawn) // 3)][::-1]
+    assert np.array_equal(sampler.weights(few), weights[np.searchsorted(drawn, few)]), "weights are of the frames given"
     if sampler.exact_uniform:
-        assert np.allclose(q, 1 / n), "where slots are uniform every probability is 1/N"
+        assert np.allclose(q, 1 / len(q)), "where slots are uniform every probability is 1/N"
         assert sampler.weights() is None, "where slots are uniform no weights are needed"
 
 
