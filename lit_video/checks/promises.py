@@ -30,7 +30,7 @@ def check_sampler(sampler: Sampler, index: Samples) -> None:
 
     Args:
         sampler: One that was made for `index`.
-        index: Small: orders are looked at whole, several hundred of them. Variances are looked at from 60 samples on.
+        index: Small: orders are looked at whole, several hundred of them. Variances are looked at where at least 60 samples are drawn.
             Its files need not exist: in the run, nothing is decoded.
 
     Raises:
@@ -43,7 +43,7 @@ def check_sampler(sampler: Sampler, index: Samples) -> None:
     orders = np.array([sampler.order(epoch)[0 : len(sampler.order(epoch))] for epoch in range(EPOCHS)])
     _check_slots(sampler, n, orders)
     is_random = not np.array_equal(orders[0], orders[1])
-    if n >= LEAST_FRAMES and is_random:
+    if np.count_nonzero(sampler.inclusion_probability()) >= LEAST_FRAMES and is_random:
         check_variance(sampler, index, orders)
     check_run(sampler, index)
 
