@@ -8,7 +8,7 @@ from numbers import Integral
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lit_video.bias import deff_from_slots, deff_momentum, ht_weights, momentum_reach
+from lit_video.bias import deff_from_slots, deff_momentum, momentum_reach
 from lit_video.samplers.base import Sampler
 
 Horizon = str | int
@@ -34,18 +34,6 @@ def permuted_correlation(num_samples: int, max_delta: int) -> Float64[np.ndarray
     correlation = np.full(max_delta + 1, -1 / (num_samples - 1) if num_samples > 1 else 0.0)
     correlation[0] = 1
     return correlation
-
-
-def choose_weights(
-    probability: Float64[np.ndarray, " frames"], frame_ids: Int64[np.ndarray, " n"] | None
-) -> Float64[np.ndarray, " n"]:
-    """Return 1 / (N q) of some frames, or of all (F39).
-
-    Raises:
-        ValueError: A frame is never drawn, which no weight can repair.
-    """
-    weights = ht_weights(probability)
-    return weights if frame_ids is None else weights[frame_ids]
 
 
 def survival(lengths: Int64[np.ndarray, " chunks"]) -> Float64[np.ndarray, " lags"]:

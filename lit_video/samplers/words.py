@@ -3,9 +3,9 @@
 Two letters are dealt by Bresenham's rule: position k holds the first if a running sum k·a + U of its count a passes a
 multiple of n. More letters are dealt by a tree: at each fork one side or the other, and within a side its own word::
 
-    counts 5, 2, 1 of 8        a b . a . a b . ...       root: a, or one of b and c; 8 positions of which a has 5
-                                   |   |     |
-                                   c . b     c           fork: b or c; the 3 positions that are left, of which b has 2
+    a 5, b 2, c 1 of 8        a a b a a b a c
+    root: 5 of 8 are a        a a . a a . a .
+    fork: 2 of 3 are b            b     b   c
 
 The tree is Huffman's: forks join the rarest. So each count within m positions in a row is off its share by less than
 `bound`, 1 for two letters and below 3.36 for any number of them (F64 of docs/bias.md).
