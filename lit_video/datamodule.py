@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,10 @@ from lit_video.loading.faults import Fault
 from lit_video.loading.loader import MakeDecoder, VideoLoader
 from lit_video.loading.resume import Place
 from lit_video.samplers.base import Sampler
+from lit_video.samplers.mixture import MixtureSampler
 from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
+from lit_video.samplers.weighted import WeightedSampler
 from lit_video.support.demo import demo_clip
 from lit_video.support.errors import DataError
 from lit_video.training.lightning_batches import EvaluationBatches, LightningBatches

@@ -36,6 +36,28 @@ def index_of(lengths, gop):
     return VideoIndex(*columns_of(files, entries))
 
 
+class Grouped(VideoIndex):
+    """An index whose classes and roots are given: videos take turns, or a number for each says which is its own."""
+
+    numbers = None
+    group_names = ("even", "odd")
+
+    def group_of(self, by):
+        if by not in ("class", "root"):
+            return super().group_of(by)
+        numbers = np.arange(self.num_videos) % 2 if self.numbers is None else np.array(self.numbers)
+        return numbers, self.group_names
+
+
+def grouped_index_of(lengths, gop, numbers=None, names=("even", "odd")):
+    """Return the index of videos of these lengths, with classes and roots."""
+    plain = index_of(lengths, gop)
+    index = Grouped(plain.columns, plain.names)
+    object.__setattr__(index, "numbers", numbers)
+    object.__setattr__(index, "group_names", names)
+    return index
+
+
 def read_of(index, video_id, frames):
     """The read of some frames of one GOP."""
     start = int(index.start_of(index.offset[video_id] + np.array(frames[:1]))[0])

@@ -1,11 +1,12 @@
 """What a sampler costs statistically: bias, variance, and which of them is worth paying.
 
 Pure functions on NumPy arrays. They decode nothing and know no sampler; docs/bias.md has the formulas that the
-docstrings cite, and more of them (F1 to F59). The modules, from the law of one slot to a decision::
+docstrings cite, and more of them (F1 to F71). The modules, from the law of one slot to a decision::
 
     first_order        a law q -> its distance from uniform, its weights; the law of sliding windows
     correlation        R, how alike neighbouring frames are -> h, what that makes of a run of k; the model of R
     design_effect      correlation of slots -> variance of a batch, relative to independent frames
+    clips              samples of several frames: which they hold, how alike they are, what they decode
     planner_law        look-ahead -> decoded frames, seeks and memory of exactly uniform order
     estimates          gradients of frames -> R and design effect, with intervals
     recommendation     costs, R and memory -> a sampler and the reasons
@@ -13,6 +14,7 @@ docstrings cite, and more of them (F1 to F59). The modules, from the law of one 
     validation         what arguments may be
 """
 
+from lit_video.bias.clips import clip_correlation, clip_decodes, clip_factor, clip_gops, clips_holding, q_clips
 from lit_video.bias.correlation import CorrelationModel, fit_R, h, h_curve, line_correlation
 from lit_video.bias.design_effect import deff_from_slots, deff_momentum, momentum_reach, slot_corr_jitter
 from lit_video.bias.estimates import EstimatedDeff, EstimatedR, estimate_deff, estimate_R
@@ -29,6 +31,11 @@ __all__ = [
     "PlannerCost",
     "Recommendation",
     "chi2",
+    "clip_correlation",
+    "clip_decodes",
+    "clip_factor",
+    "clip_gops",
+    "clips_holding",
     "deff_from_slots",
     "deff_momentum",
     "eff_rates",
@@ -44,6 +51,7 @@ __all__ = [
     "planner_lookahead",
     "planner_sliding",
     "price",
+    "q_clips",
     "q_sliding",
     "recommend",
     "slot_corr_jitter",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,10 +12,12 @@ from jaxtyping import Float64, Int64
 
 from lit_video.checks.simulated_variance import check_variance
 from lit_video.checks.stamps import read_stamp, write_stamped
+from lit_video.checks.trial_run import check_run
 from lit_video.decoders.base import Decoder
-from lit_video.index import VideoIndex
+from lit_video.index import Samples, VideoIndex
 from lit_video.planning.planner import GopRead
 from lit_video.samplers.base import Sampler
+from lit_video.samplers.laws import objective_of
 from lit_video.support.errors import DecodeError
 from lit_video.support.rng import rng
 
@@ -24,24 +25,27 @@ EPOCHS = 400  # that are looked at
 LEAST_FRAMES = 60  # from which on laws of variance are close
 
 
-def check_sampler(sampler: Sampler, index: VideoIndex) -> None:
-    """Check what every sampler promises (`lit_video.samplers.base`): its orders, and that its laws are theirs.
+def check_sampler(sampler: Sampler, index: Samples) -> None:
+    """Check what every sampler promises (`lit_video.samplers.base`): its orders, that its laws are theirs, and a run.
 
     Args:
         sampler: One that was made for `index`.
-        index: Small: orders are looked at whole, several hundred of them. Variances are looked at from 60 frames on.
+        index: Small: orders are looked at whole, several hundred of them. Variances are looked at where at least 60
+            samples are drawn. Its files need not exist: in the run, nothing is decoded.
 
     Raises:
         AssertionError: A promise is broken; the message says which.
     """
-    _check_order(sampler, index.num_frames)
-    _check_law(sampler, index.num_frames)
-    _check_variance(sampler, index.num_frames)
+    n = index.num_samples
+    _check_order(sampler, n)
+    _check_law(sampler, n)
+    _check_variance(sampler, n)
     orders = np.array([sampler.order(epoch)[0 : len(sampler.order(epoch))] for epoch in range(EPOCHS)])
-    _check_slots(sampler, index.num_frames, orders)
+    _check_slots(sampler, n, orders)
     is_random = not np.array_equal(orders[0], orders[1])
-    if index.num_frames >= LEAST_FRAMES and is_random and sampler.inclusion_probability().min() > 0:
+    if np.count_nonzero(sampler.inclusion_probability()) >= LEAST_FRAMES and is_random:
         check_variance(sampler, index, orders)
+    check_run(sampler, index)
 
 
 def _check_order(sampler: Sampler, n: int) -> None:
@@ -70,17 +74,43 @@ def _check_law(sampler: Sampler, n: int) -> None:
     assert abs(q.sum() - 1) < 1e-9, f"probabilities sum to 1, got {q.sum()}"
     inclusion = sampler.epoch_inclusion()
     assert np.allclose(inclusion, q * len(sampler.order(0))), "an epoch includes a frame q times its length"
-    if q.min() == 0:
-        with contextlib.suppress(ValueError):
-            sampler.weights(np.arange(n))
-            raise AssertionError("a frame is never drawn, and weights must raise ValueError")
+    objective = objective_of(sampler, n)
+    assert objective.shape == (n,), f"an objective for each of {n} frames, got {objective.shape}"
+    assert objective.min() >= 0, "an objective is a law: not negative"
+    assert abs(objective.sum() - 1) < 1e-9, f"an objective is a law: it sums to 1, got {objective.sum()}"
+    _check_never(sampler, np.flatnonzero((q == 0) & (objective > 0)), n)
+    _check_weights(sampler, q, objective)
+
+
+def _check_never(sampler: Sampler, never: Int64[np.ndarray, " never"], n: int) -> None:
+    """Refuse a sampler that never draws what its loss is to be a mean over: a run would die, or be biased."""
+    if not len(never):
         return
-    weights = sampler.weights(np.arange(n))
+    told = "it gives weights all the same, which cannot be right"
+    try:
+        sampler.weights(np.arange(n))
+    except ValueError as error:
+        told = f"its weights raise ValueError, and so a run dies at its first batch: {error}"
+    raise AssertionError(
+        f"{len(never)} of {n} frames are never drawn, the first of them {never[0]}; {told}\nLeave frames out before the"
+        " sampler, by a Population, or derive from PermutedSampler or another class with an objective of its own"
+    )
+
+
+def _check_weights(
+    sampler: Sampler, q: Float64[np.ndarray, " frames"], objective: Float64[np.ndarray, " frames"]
+) -> None:
+    drawn = np.flatnonzero(q)
+    weights = sampler.weights(drawn)
     assert weights is not None, "weights of given frames are numbers"
-    assert weights.shape == (n,), f"one weight for each frame id, got {weights.shape}"
-    assert np.allclose(weights * q * n, 1), "weights are 1 / (N q)"
+    assert weights.shape == drawn.shape, f"one weight for each frame id, got {weights.shape}"
+    assert np.allclose(weights * q[drawn], objective[drawn]), "weights are 1 / (N q), or p / q for an objective p"
+    few = drawn[:: max(1, len(drawn) // 3)][::-1]
+    again = sampler.weights(few)
+    assert again is not None, "weights of given frames are numbers"
+    assert np.array_equal(again, weights[np.searchsorted(drawn, few)]), "weights are of the frames given"
     if sampler.exact_uniform:
-        assert np.allclose(q, 1 / n), "where slots are uniform every probability is 1/N"
+        assert np.allclose(q, 1 / len(q)), "where slots are uniform every probability is 1/N"
         assert sampler.weights() is None, "where slots are uniform no weights are needed"
 
 
@@ -129,7 +159,8 @@ def check_decoder(
 
     Args:
         make_decoder: The factory.
-        codecs: FFmpeg's names of encoders; the decoder must be able to read each.
+        codecs: FFmpeg's names of encoders; the decoder must be able to read each, but for what its own `codecs` leave
+            out.
 
     Raises:
         AssertionError: A promise is broken; the message says which.
@@ -142,14 +173,27 @@ def check_decoder(
                 write_stamped(path, 40, video_id, codec, gop=10, b_frames=b_frames, size=(192, 256))
         index = VideoIndex.scan(folder, folder / "index", progress=False)
         decoder = make_decoder(index, (64, 96))
+        readable = _readable(decoder, index)
         try:
-            for video_id in range(index.num_videos):
+            for video_id in readable:
                 _check_video(decoder, index, video_id)
-            _check_damage(make_decoder, folder)
+            _check_damage(make_decoder, folder, codecs[readable[0] // 2])
         finally:
             decoder.close()
-        _check_video(decoder, index, 0)  # a closed decoder opens files again
+        _check_video(decoder, index, readable[0])  # a closed decoder opens files again
         decoder.close()
+
+
+def _readable(decoder: Decoder, index: VideoIndex) -> list[int]:
+    """Return the videos whose codecs a decoder declares, and hold what it declares to what it may be."""
+    declared = getattr(decoder, "codecs", None)
+    if declared is None:
+        return list(range(index.num_videos))
+    assert isinstance(declared, frozenset), f"codecs are a frozenset of FFmpeg's names, or None, got {declared!r}"
+    readable = [video_id for video_id in range(index.num_videos) if index.codec(video_id) in declared]
+    found = sorted({index.codec(video_id) for video_id in range(index.num_videos)})
+    assert readable, f"the decoder declares {', '.join(sorted(declared))}, and is to be tried with one, not {found}"
+    return readable
 
 
 # Wanted frames within one GOP of 10, and the GOP: alone, at both ends, in the middle, all, and again from further back.
@@ -169,8 +213,8 @@ def _check_video(decoder: Decoder, index: VideoIndex, video_id: int) -> None:
             assert found == (video_id, frame), f"asked for video and frame {(video_id, frame)}, got {found}"
 
 
-def _check_damage(make_decoder: Callable[[VideoIndex, tuple[int, int]], Decoder], folder: Path) -> None:
-    path = write_stamped(folder / "gone.mp4", 20, size=(192, 256))
+def _check_damage(make_decoder: Callable[[VideoIndex, tuple[int, int]], Decoder], folder: Path, codec: str) -> None:
+    path = write_stamped(folder / "gone.mp4", 20, codec=codec, size=(192, 256))
     index = VideoIndex.scan(path, folder / "index-gone", progress=False)
     path.unlink()
     decoder = make_decoder(index, (64, 96))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lit_video.index import VideoIndex
+from lit_video.index import Samples
 from lit_video.samplers.base import Sampler
+from lit_video.samplers.laws import objective_of
 from lit_video.support.rng import rng
 
 # What is compared may be off by so much of the law, so many standard errors of the simulation, and so much in all: laws
@@ -19,18 +20,18 @@ DISTANCES = 20
 BATCH, BETA = 4, 0.8
 
 
-def check_variance(sampler: Sampler, index: VideoIndex, orders: Int64[np.ndarray, "epochs positions"]) -> None:
+def check_variance(sampler: Sampler, index: Samples, orders: Int64[np.ndarray, "epochs positions"]) -> None:
     """Compare what is stated with the sums that many epochs give, of frames whose likeness is known.
 
     Args:
         sampler: One whose weights exist.
-        index: Its videos.
+        index: Its samples.
         orders: Its first epochs.
 
     Raises:
         AssertionError: They are far apart; the message says where.
     """
-    features = frame_features(index)
+    features = frame_features(index, objective_of(sampler, index.num_samples))
     R = likeness(features, index)
     weights = sampler.weights()
     weighted = features if weights is None else features * weights[:, None]
@@ -47,20 +48,20 @@ def check_variance(sampler: Sampler, index: VideoIndex, orders: Int64[np.ndarray
             _compare(f"the correlation of slots {distance} apart", float(stated[distance]), products)
 
 
-def frame_features(index: VideoIndex) -> Float64[np.ndarray, "frames numbers"]:
-    """Return numbers for each frame: like those of its neighbours, of mean 0 and mean square 1 over all frames."""
+def frame_features(index: Samples, objective: Float64[np.ndarray, " frames"]) -> Float64[np.ndarray, "frames numbers"]:
+    """Return numbers for each frame: like those of its neighbours, of mean 0 and mean square 1 by the objective."""
     draw = rng(0, "simulate_variance")
-    values = draw.standard_normal((index.num_frames, SIZE))
+    values = draw.standard_normal((index.num_samples, SIZE))
     for begin, end in zip(index.offset[:-1], index.offset[1:], strict=True):
         for frame in range(begin + 1, end):
             values[frame] = KEPT * values[frame - 1] + np.sqrt(1 - KEPT**2) * values[frame]
-    values -= values.mean(axis=0)
-    return values / np.sqrt(np.square(values).sum(axis=1).mean())
+    values -= objective @ values
+    return values / np.sqrt(objective @ np.square(values).sum(axis=1))
 
 
-def likeness(features: Float64[np.ndarray, "frames numbers"], index: VideoIndex) -> Float64[np.ndarray, " lags"]:
+def likeness(features: Float64[np.ndarray, "frames numbers"], index: Samples) -> Float64[np.ndarray, " lags"]:
     """Return R of these frames by lag, 0 beyond the longest video: as long as the longest that laws ask for."""
-    R = np.zeros(4 * index.num_frames + 200)
+    R = np.zeros(4 * index.num_samples + 200)
     runs = np.split(features, index.offset[1:-1])
     for lag in range(int(index.lengths.max())):
         pairs = [(run[lag:] * run[: len(run) - lag]).sum(axis=1) for run in runs if len(run) > lag]

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from lit_video.index import VideoIndex
+from lit_video.index.population import Population, as_population
 from lit_video.planning.planner import GopRead
+from lit_video.support.errors import DataError
+
+LISTED = 5  # files that a message names
 
 
 @runtime_checkable
@@ -22,6 +29,10 @@ class Decoder(Protocol):
     Attributes:
         device: Where the frames are written.
         start_method: How worker processes with this decoder must start: `spawn` where a GPU decodes, else None for any.
+
+    A decoder that cannot read all that FFmpeg can may say so by an attribute `codecs`, a frozenset of FFmpeg's names of
+    codecs, of the class or of what is made: `check_codecs` then refuses other files before anything is decoded. None,
+    as where there is none, is anything.
     """
 
     device: torch.device
@@ -46,3 +57,33 @@ class Decoder(Protocol):
         if cls is not Decoder:
             return NotImplemented
         return hasattr(subclass, "decode") and hasattr(subclass, "close")
+
+
+def check_codecs(decoder: object, index: VideoIndex | Population) -> None:
+    """Check that a decoder reads all videos that there are samples of, as far as it says what it reads.
+
+    Args:
+        decoder: It, or its factory: a class or a `functools.partial` of one. What declares no `codecs` passes.
+        index: The samples.
+
+    Raises:
+        DataError: It does not read some; the message names up to five.
+    """
+    while isinstance(decoder, partial):
+        decoder = decoder.func
+    codecs = getattr(decoder, "codecs", None)
+    if not isinstance(codecs, frozenset):  # a property of what is yet to be made, too
+        return
+    samples = as_population(index)
+    video_ids, videos = samples.videos_of(samples.offset[:-1]), samples.index
+    used, numbers = np.unique(videos.columns.codec[video_ids], return_inverse=True)
+    readable = np.array([videos.names[int(number)] in codecs for number in used], bool)
+    others = video_ids[~readable[numbers]].tolist()
+    if others:
+        named = ", ".join(f"{videos.path(video_id)} ({videos.codec(video_id)})" for video_id in others[:LISTED])
+        more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
+        name = decoder.__name__ if isinstance(decoder, type) else type(decoder).__name__
+        raise DataError(
+            f"{name} decodes {', '.join(sorted(codecs))}, which {len(others)} of {len(video_ids)} videos are not:"
+            f" {named}{more}.\nUse decoder=pyav, which decodes everything that FFmpeg does, or leave them out"
+        )

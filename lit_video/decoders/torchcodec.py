@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lit_video.decoders.colour import resize
 from lit_video.decoders.geometry import FITS, Geometry, check_choice, fit_picture, parse_size
+from lit_video.decoders.nvdec import NUMBERS
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import VideoIndex
 from lit_video.media.picture import NO_CROP, Presentation
@@ -66,6 +67,11 @@ class TorchCodecDecoder:
     def num_opened(self) -> int:
         """Containers opened so far."""
         return self._num_opened + self._by_pyav.num_opened
+
+    @property
+    def codecs(self) -> frozenset[str] | None:
+        """FFmpeg's names of what is decoded: on the CPU everything, on a GPU what NVDEC has hardware for at all."""
+        return None if self.device.type == "cpu" else frozenset((*NUMBERS, "mjpeg"))
 
     @property
     def default_threads(self) -> int | None:

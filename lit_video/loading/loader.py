@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from lit_video.decoders.base import Decoder
+from lit_video.decoders.base import Decoder, check_codecs
 from lit_video.decoders.geometry import parse_size
 from lit_video.index import Samples, VideoIndex, as_population
 from lit_video.loading.arguments import check_arguments, warn_of_lost_bits, warn_of_short_sight
@@ -72,6 +72,7 @@ class VideoLoader:
 
     Raises:
         ValueError: An argument out of range.
+        DataError: The decoder says that it does not read some of the videos' codecs.
     """
 
     batch_sampler = None  # Lightning asks whoever has a sampler for this one too, before it validates
@@ -132,6 +133,7 @@ class VideoLoader:
         self._run: EpochRun | None = None
         self._place = Place(0, 0)
         self._under_way = False  # a batch was handed out since the place was set
+        check_codecs(decoder, self.index)
         if rank == 0:
             warn_of_lost_bits(self.index)
 
@@ -334,6 +336,8 @@ class VideoLoader:
     def _decoder(self, number: int) -> Decoder:
         while len(self._decoders) <= number:
             self._decoders.append(self._make_decoder(self.index, self.size))
+            if len(self._decoders) == 1:  # what it reads it may know only now
+                check_codecs(self._decoders[0], self.index)
         return self._decoders[number]
 
     def _stop(self) -> None:

@@ -30,7 +30,12 @@ class Sampler(Protocol):
     is longer than 2**24 frames.
 
     The laws are over the seeds: what would be found if the same epoch were drawn with very many. N is the number of
-    frames, q the probability of a frame in a slot (a position), on average over the slots.
+    frames, q the probability of a frame in a slot (a position), on average over the slots. Of a `Population` frames are
+    its samples.
+
+    A sampler may also have `objective()`, float64 [N]: the law p that the loss is to be a mean over, where that is not
+    1/N each. Weights are then p / q, and the design effect compares with independent draws from p (F60 of
+    docs/bias.md). `lit_video.samplers.drawn` has base classes that state all of this.
 
     Attributes:
         exact_uniform: Every slot is uniform over all frames: the expected gradient of every batch is unbiased.

@@ -105,7 +105,7 @@ class ChunkedSampler:
     @property
     def needed_lookahead(self) -> int:
         """Positions within which all frames of a chunk come, and frames that wait meanwhile."""
-        return min(self.index.num_frames, int(np.ceil(self._num_lanes * self._mean_chunk())))
+        return min(self.index.num_samples, int(np.ceil(self._num_lanes * self._mean_chunk())))
 
     def order(self, epoch: int) -> Lanes:
         """Return the order of one epoch, computed where it is looked at."""
@@ -120,7 +120,7 @@ class ChunkedSampler:
         """Return q of each frame: 1/N, or by `q_sliding` (C1)."""
         if self.window == "sliding":
             return q_sliding(self.index.lengths, self._length())
-        return even(self.index.num_frames)
+        return even(self.index.num_samples)
 
     def slot_law(self, slot: int) -> Float64[np.ndarray, " frames"]:
         """Return the probability of each frame in one slot: the same in all."""
@@ -137,7 +137,7 @@ class ChunkedSampler:
             ValueError: A video is shorter than a sliding window, and its frames are never drawn.
         """
         if self.window == "sliding":
-            return self._sliding_weights(np.arange(self.index.num_frames) if frame_ids is None else frame_ids)
+            return self._sliding_weights(np.arange(self.index.num_samples) if frame_ids is None else frame_ids)
         return None if frame_ids is None else np.ones(len(frame_ids))
 
     def _sliding_weights(self, frame_ids: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
@@ -146,7 +146,7 @@ class ChunkedSampler:
         if (short := int((lengths < k).sum())) > 0:
             lost = int(lengths[lengths < k].sum())
             raise ValueError(
-                f"q must be positive for every frame, but {lost} of {self.index.num_frames} are never drawn: {short}"
+                f"q must be positive for every frame, but {lost} of {self.index.num_samples} are never drawn: {short}"
                 f" videos are shorter than a window of {k}, and no weight repairs that"
             )
         windows = lengths - k + 1
@@ -154,7 +154,7 @@ class ChunkedSampler:
         holding = np.minimum.reduce(
             [places + 1, lengths[video_ids] - places, np.full(len(places), k), windows[video_ids]]
         )
-        return k * windows.sum() / (self.index.num_frames * holding)
+        return k * windows.sum() / (self.index.num_samples * holding)
 
     def slot_correlation(self, R: Float64[np.ndarray, " lags"], max_delta: int) -> Float64[np.ndarray, " deltas"]:
         """Return the correlation of two slots by distance.
@@ -175,7 +175,7 @@ class ChunkedSampler:
         Weights cost variance of their own where windows slide: Kish's factor (F40). Where a frame is never drawn
         there are none.
         """
-        epoch = self.index.num_frames if self.epoch_complete else None
+        epoch = self.index.num_samples if self.epoch_complete else None
         correlation = lambda delta: self.slot_correlation(R, delta)  # noqa: E731
         found = design_effect(correlation, long_run(self._line(R), self._lengths()), batch_size, horizon, beta, epoch)
         q = self.inclusion_probability()
@@ -205,7 +205,7 @@ class ChunkedSampler:
         # With a lane for each chunk, all chunks would spread over the whole epoch.
         num_chunks = len(self.index.keyframes) - 1
         if self.chunk_length is not None:
-            num_chunks = -(-self.index.num_frames // self.chunk_length)
+            num_chunks = -(-self.index.num_samples // self.chunk_length)
         return min(self.lanes, max(1, num_chunks // 2))
 
     def _line(self, R: Float64[np.ndarray, " lags"]) -> Float64[np.ndarray, " lags"]:

@@ -81,8 +81,8 @@ def cut(index: Samples, chunk_length: int | None, seed: int, stream: str, epoch:
     else:
         videos = draw.permutation(index.num_videos)
         line = Line(np.append(0, np.cumsum(index.lengths[videos])), index.offset[:-1][videos])
-        cuts = np.arange(0, index.num_frames, chunk_length, dtype=np.int64)
-        start, length = cuts + draw.integers(index.num_frames), np.minimum(chunk_length, index.num_frames - cuts)
+        cuts = np.arange(0, index.num_samples, chunk_length, dtype=np.int64)
+        start, length = cuts + draw.integers(index.num_samples), np.minimum(chunk_length, index.num_samples - cuts)
     order = draw.permutation(len(start))
     return Chunks(line, start[order], np.append(0, np.cumsum(length[order])))
 
@@ -97,7 +97,7 @@ def draw_windows(index: Samples, length: int, seed: int, stream: str, epoch: int
     if not windows.any():
         raise ValueError(f"chunk_length must be at most {index.lengths.max()}, the longest video, got {length}")
     ends = np.cumsum(windows)
-    drawn = rng(seed, stream, epoch).integers(ends[-1], size=-(-index.num_frames // length))
+    drawn = rng(seed, stream, epoch).integers(ends[-1], size=-(-index.num_samples // length))
     video_ids = np.searchsorted(ends, drawn, side="right")
     start = index.offset[video_ids] + drawn - (ends - windows)[video_ids]
     return Chunks(Line(index.offset, index.offset[:-1]), start, np.arange(len(start) + 1) * length)
@@ -107,13 +107,13 @@ def chunk_lengths(index: Samples, chunk_length: int | None) -> Int64[np.ndarray,
     """Return the length of every chunk that `cut` makes, in frames."""
     if chunk_length is None:
         return np.diff(index.keyframes)
-    full, rest = divmod(index.num_frames, chunk_length)
+    full, rest = divmod(index.num_samples, chunk_length)
     return np.append(np.full(full, chunk_length, np.int64), [rest] * (rest > 0)).astype(np.int64)
 
 
 def mean_length(index: Samples, chunk_length: int | None) -> float:
     """Return the mean length of a chunk, in frames, as a frame sees it: long chunks count by their frames."""
     if chunk_length is not None:
-        return float(min(chunk_length, index.num_frames))
+        return float(min(chunk_length, index.num_samples))
     lengths = np.diff(index.keyframes).astype(np.float64)
     return float((lengths**2).sum() / lengths.sum())

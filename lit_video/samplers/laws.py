@@ -8,7 +8,8 @@ from numbers import Integral
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lit_video.bias import deff_from_slots, deff_momentum, ht_weights, momentum_reach
+from lit_video.bias import deff_from_slots, deff_momentum, momentum_reach
+from lit_video.samplers.base import Sampler
 
 Horizon = str | int
 HORIZONS = ("batch", "momentum", "long")
@@ -22,16 +23,17 @@ def even(num_frames: int, total: float = 1.0) -> Float64[np.ndarray, " frames"]:
     return np.full(num_frames, total / num_frames)
 
 
-def choose_weights(
-    probability: Float64[np.ndarray, " frames"], frame_ids: Int64[np.ndarray, " n"] | None
-) -> Float64[np.ndarray, " n"]:
-    """Return 1 / (N q) of some frames, or of all (F39).
+def objective_of(sampler: Sampler, num_samples: int) -> Float64[np.ndarray, " samples"]:
+    """Return the law that a sampler's loss is to be a mean over: all alike, unless it says else (F60)."""
+    own = getattr(sampler, "objective", None)
+    return even(num_samples) if own is None else own()
 
-    Raises:
-        ValueError: A frame is never drawn, which no weight can repair.
-    """
-    weights = ht_weights(probability)
-    return weights if frame_ids is None else weights[frame_ids]
+
+def permuted_correlation(num_samples: int, max_delta: int) -> Float64[np.ndarray, " deltas"]:
+    """Return the correlation of two slots of a permutation by distance: -1/(N - 1), since none comes twice (U2)."""
+    correlation = np.full(max_delta + 1, -1 / (num_samples - 1) if num_samples > 1 else 0.0)
+    correlation[0] = 1
+    return correlation
 
 
 def survival(lengths: Int64[np.ndarray, " chunks"]) -> Float64[np.ndarray, " lags"]:

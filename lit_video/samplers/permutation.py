@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, UInt64
@@ -33,18 +35,40 @@ class KeyedPermutation:
 
     def __getitem__(self, positions: slice) -> Int64[np.ndarray, " positions"]:
         places = np.arange(*positions.indices(self.length), dtype=np.uint64)
-        values = self._encrypt((places + np.uint64(self.rotation)) % np.uint64(self.n))
-        while (outside := values >= self.n).any():
-            values[outside] = self._encrypt(values[outside])
-        return values.astype(np.int64)
+        return scatter((places + np.uint64(self.rotation)) % np.uint64(self.n), np.uint64(self.n), self.keys)
 
-    def _encrypt(self, values: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
-        half_bits = max(1, -(-(self.n - 1).bit_length() // 2))
-        half, mask = np.uint64(half_bits), np.uint64(2**half_bits - 1)
-        left, right = values >> half, values & mask
-        for key in self.keys:
-            left, right = right, left ^ (mix(right ^ np.uint64(key)) & mask)
-        return left << half | right
+
+def scatter(
+    places: UInt64[np.ndarray, " n"], size: np.uint64 | UInt64[np.ndarray, " n"], keys: Sequence[int | np.ndarray]
+) -> Int64[np.ndarray, " n"]:
+    """Return where pseudo-random permutations send places: each of [0, size), by the keys of its rounds.
+
+    Args:
+        places: Below their sizes.
+        size: Of all, or of each.
+        keys: Of each round a number, or uint64 [n].
+    """
+    values = _encrypt(places, size, keys)
+    while len(outside := np.flatnonzero(values >= size)):
+        values[outside] = _encrypt(values[outside], _at(size, outside), [_at(key, outside) for key in keys])
+    return values.astype(np.int64)
+
+
+def _at(value: Any, rows: Int64[np.ndarray, " n"]) -> Any:
+    return value[rows] if isinstance(value, np.ndarray) else value
+
+
+def _encrypt(
+    values: UInt64[np.ndarray, " n"], size: np.uint64 | UInt64[np.ndarray, " n"], keys: Sequence[int | np.ndarray]
+) -> UInt64[np.ndarray, " n"]:
+    # A float64 has its bits counted exactly: no index has 2**53 frames.
+    bits = np.frexp((size - np.uint64(1)).astype(np.float64))[1]
+    half = np.maximum(1, (bits + 1) // 2).astype(np.uint64)
+    mask = (np.uint64(1) << half) - np.uint64(1)
+    left, right = values >> half, values & mask
+    for key in keys:
+        left, right = right, left ^ (mix(right ^ np.uint64(key)) & mask)
+    return left << half | right
 
 
 def permutation(

@@ -98,7 +98,7 @@ class ReservoirSampler:
     @property
     def needed_lookahead(self) -> int:
         """Positions within which all frames of a chunk come."""
-        return min(self.index.num_frames, int(np.ceil(self.width + mean_length(self.index, self.chunk_length))))
+        return min(self.index.num_samples, int(np.ceil(self.width + mean_length(self.index, self.chunk_length))))
 
     def order(self, epoch: int) -> Jittered:
         """Return the order of one epoch, computed where it is looked at."""
@@ -109,7 +109,7 @@ class ReservoirSampler:
 
     def inclusion_probability(self) -> Float64[np.ndarray, " frames"]:
         """Return 1/N for each frame."""
-        return even(self.index.num_frames)
+        return even(self.index.num_samples)
 
     def slot_law(self, slot: int) -> Float64[np.ndarray, " frames"]:
         """Return 1/N for each frame, in every slot."""
@@ -117,7 +117,7 @@ class ReservoirSampler:
 
     def epoch_inclusion(self) -> Float64[np.ndarray, " frames"]:
         """Return 1 for each frame."""
-        return np.ones(self.index.num_frames)
+        return np.ones(self.index.num_samples)
 
     def weights(self, frame_ids: Int64[np.ndarray, " n"] | None = None) -> Float64[np.ndarray, " n"] | None:
         """Return 1 for each frame: nothing is to be corrected."""
@@ -132,7 +132,7 @@ class ReservoirSampler:
     ) -> float:
         """Return the variance of the gradient relative to that of as many independent frames."""
         correlation = lambda delta: self.slot_correlation(R, delta)  # noqa: E731
-        in_the_long_run, n = long_run(self._line(R), self._lengths()), self.index.num_frames
+        in_the_long_run, n = long_run(self._line(R), self._lengths()), self.index.num_samples
         return design_effect(correlation, in_the_long_run, batch_size, horizon, beta, n)
 
     def _spread(self, values: Float64[np.ndarray, " lags"], max_delta: int) -> Float64[np.ndarray, " deltas"]:
@@ -141,7 +141,7 @@ class ReservoirSampler:
         A buffer that is not small beside the epoch cannot bring slots further apart than that: of N places N − l have
         one that is l further on.
         """
-        n = self.index.num_frames
+        n = self.index.num_samples
         if n > LARGEST_EPOCH:
             return slot_corr_jitter(values, self.width, max_delta)
         places = 1 - np.arange(n) / n

@@ -45,25 +45,25 @@ class SequentialSampler:
 
     def order(self, epoch: int) -> Ascending:
         """Return 0, 1, 2, … up to the number of frames."""
-        return Ascending(self.index.num_frames)
+        return Ascending(self.index.num_samples)
 
     def inclusion_probability(self) -> Float64[np.ndarray, " frames"]:
         """Return 1/N for each frame: so it is on average over the slots, though not in any one."""
-        return even(self.index.num_frames)
+        return even(self.index.num_samples)
 
     def slot_law(self, slot: int) -> Float64[np.ndarray, " frames"]:
         """Return 1 for the frame of that number."""
-        law = np.zeros(self.index.num_frames)
+        law = np.zeros(self.index.num_samples)
         law[slot] = 1
         return law
 
     def epoch_inclusion(self) -> Float64[np.ndarray, " frames"]:
         """Return 1 for each frame."""
-        return np.ones(self.index.num_frames)
+        return np.ones(self.index.num_samples)
 
     def weights(self, frame_ids: Int64[np.ndarray, " n"] | None = None) -> Float64[np.ndarray, " n"]:
         """Return 1 for each frame: over an epoch nothing is to be corrected."""
-        return np.ones(self.index.num_frames if frame_ids is None else len(frame_ids))
+        return np.ones(self.index.num_samples if frame_ids is None else len(frame_ids))
 
     def slot_correlation(self, R: Float64[np.ndarray, " lags"], max_delta: int) -> Float64[np.ndarray, " deltas"]:
         """Return the correlation along the line of all videos, frames of two of them counting as uncorrelated."""

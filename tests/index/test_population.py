@@ -2,7 +2,6 @@
 
 import pickle
 from fractions import Fraction
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from lit_video.index.columns import columns_of
 from lit_video.index.damage import Run
+from lit_video.index.intervals import Stretches
 from lit_video.index.population import Population, as_population
 from lit_video.index.scan import Entry
 from lit_video.index.table import VideoIndex
@@ -31,6 +31,12 @@ def index_with(videos):
         for pts, base, gop, damage in videos
     ]  # fmt: skip
     return VideoIndex(*columns_of([(f"/x/{n}.mp4", n, n) for n in range(len(videos))], entries))
+
+
+def stretches_of(rows, unit="seconds"):
+    """Stretches that are given as (video id, begin, end)."""
+    videos, begin, end = (np.array(column) for column in zip(*rows, strict=True))
+    return Stretches(videos, begin.astype(float), end.astype(float), unit, np.arange(len(rows)), None, [])
 
 
 def anchors(population):
@@ -96,10 +102,7 @@ class TestFrames:
             for f, p in enumerate(videos[v][0])
             if Fraction(str(begin)) <= (p - videos[v][0][0]) * videos[v][1] < Fraction(str(end))
         ]
-        stretches = SimpleNamespace(
-            video_id=np.array([v for v, *_ in rows]), begin=np.array([b for _, b, _ in rows], float),
-            end=np.array([e for *_, e in rows], float), unit="seconds", row=np.arange(len(rows)),
-        )  # fmt: skip
+        stretches = stretches_of(rows)
         if not expected:
             with pytest.raises(DataError, match="No frame is left"):
                 Population(index_with(videos), intervals=stretches)
@@ -214,9 +217,7 @@ class TestClips:
         assert around.frames_of(np.array([4]))[0].tolist() == [[4, 2]]
 
     def test_of_a_stretch_stay_in_it(self):
-        stretches = SimpleNamespace(
-            video_id=np.array([0, 0]), begin=np.array([2, 10]), end=np.array([6, 13]), unit="frames", row=np.arange(2)
-        )
+        stretches = stretches_of([(0, 2, 6), (0, 10, 13)], "frames")
         population = Population(index_of([20], 5), intervals=stretches, clip_length=3)
         assert population.frames_of(np.arange(3))[0].tolist() == [[2, 3, 4], [3, 4, 5], [10, 11, 12]]
 

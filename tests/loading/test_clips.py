@@ -17,6 +17,7 @@ from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import DecodeError
 from tests.fakes import index_of
+from tests.index.test_population import stretches_of
 from tests.loading.test_loader import SIZE, SlowDecoder
 
 SHAPES = [
@@ -162,12 +163,7 @@ class TestFaults:
             assert (batch["image"][:, :, 2, 0, 0] == batch["frame_index"]).all()
 
     def test_a_batch_of_nothing_but_lost_clips_has_one(self):
-        few = Population(index_of([60], 6), clip_length=4, intervals=_Stretches)
+        few = Population(index_of([60], 6), clip_length=4, intervals=stretches_of([(0, 10, 17)], "frames"))
         loader = loader_of(few, decoder=Damaged, on_error="skip", batch_size=4)
         with pytest.raises(DecodeError, match="damaged"):
             list(loader)  # there is no clip but those
-
-
-class _Stretches:
-    video_id, row, unit = np.array([0]), np.array([0]), "frames"
-    begin, end = np.array([10.0]), np.array([17.0])

@@ -10,11 +10,13 @@ from omegaconf import OmegaConf
 
 import lit_video
 from lit_video.samplers.chunked import ChunkedSampler
+from lit_video.samplers.mixture import MixtureSampler
 from lit_video.samplers.reservoir import ReservoirSampler
 from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
+from lit_video.samplers.weighted import WeightedSampler
 from lit_video.testing import check_sampler
-from tests.fakes import index_of
+from tests.fakes import grouped_index_of, index_of
 
 FOLDER = Path(lit_video.__file__).parent / "conf" / "lit_video" / "sampler"
 CONFIGS = sorted(FOLDER.glob("*.yaml"))
@@ -28,11 +30,18 @@ OTHERS = {
     "three lanes, sevens": partial(ChunkedSampler, lanes=3, chunk_length=7),
     "chunks longer than videos": partial(ChunkedSampler, lanes=2, chunk_length=40),
     "sliding": partial(ChunkedSampler, lanes=2, chunk_length=6, window="sliding"),
-    "sliding where some cannot": partial(ChunkedSampler, lanes=2, chunk_length=20, window="sliding"),
     "with replacement": partial(UniformSampler, replacement=True),
     "by video": partial(UniformSampler, per_video=True),
     "stratified": partial(UniformSampler, stratified=31),
     "part of an epoch": partial(UniformSampler, num_samples=40),
+    "videos by shares": partial(WeightedSampler, by="video", shares={"0.mp4": 1, "1.mp4": 5, "2.mp4": 2}),
+    "weighted, corrected": partial(WeightedSampler, by="video", correct=True),
+    "weighted, one left out": partial(WeightedSampler, by="video", shares={"0.mp4": 1, "1.mp4": 0, "2.mp4": 2}),
+    "mixture of three": partial(MixtureSampler, by="video", shares={"0.mp4": 0.2, "1.mp4": 0.3, "2.mp4": 0.5}),
+    "mixture, corrected": partial(MixtureSampler, shares={"even": 0.4, "odd": 0.6}, correct=True),
+    "mixture, one left out": partial(MixtureSampler, by="video", shares={"0.mp4": 1, "1.mp4": 0, "2.mp4": 2}),
+    "mixture by size": partial(MixtureSampler, by="video", shares={"0.mp4": 50, "1.mp4": 31, "2.mp4": 12}),
+    "mixture, long epochs": partial(MixtureSampler, num_samples=300),
 }
 SHAPES = {"ordinary": ([50, 31, 12], 10), "one video": ([40], 12), "one frame": ([1], 1), "tiny": ([1, 2, 1, 3], 2)}
 
@@ -40,13 +49,13 @@ SHAPES = {"ordinary": ([50, 31, 12], 10), "one video": ([40], 12), "one frame": 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_keeps_its_promises(config, shape):
-    index = index_of(*shape)
+    index = grouped_index_of(*shape)
     check_sampler(instantiate(OmegaConf.load(config))(index=index, seed=0), index)
 
 
 @pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
 def test_keeps_its_promises_with_other_arguments(make):
-    index = index_of([50, 31, 12], 10)
+    index = grouped_index_of([50, 31, 12], 10)
     check_sampler(make(index=index, seed=0), index)
 
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from lit_video.samplers.base import Order, Sampler
 from lit_video.samplers.permutation import LARGEST_ARRAY, KeyedPermutation, permutation
+from lit_video.samplers.runs import DRAWS
 from lit_video.samplers.sequential import SequentialSampler
-from lit_video.samplers.uniform import DRAWS, UniformSampler
+from lit_video.samplers.uniform import UniformSampler
 from lit_video.testing import check_sampler
 from tests.fakes import index_of
 
