@@ -193,8 +193,11 @@ class Population:
 
     @cached_property
     def num_gops(self) -> int:
-        """Number of runs of samples that begin in one GOP: one less than `keyframes` has."""
-        return sum(map(len, self._gops()))
+        """Number of GOPs that samples begin in: of parts of videos as many as their share of the video's frames."""
+        spans, starts = self._spans, self.index.columns.start_offset
+        share = (spans.end - spans.begin) / self.index.lengths[spans.video_id]
+        gops = np.ceil((starts[spans.video_id + 1] - starts[spans.video_id]) * share).astype(np.int64)
+        return int(np.minimum(gops, np.diff(self._anchors.offset)).sum())
 
     def locate(self, sample_ids: Int[np.ndarray, " n"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
         """Return the row in `offset` and the place among its video's samples of each sample id."""

@@ -7,11 +7,12 @@ which other frames of the same GOP will be wanted soon and keeps those. Section 
 from __future__ import annotations
 
 import math
-from collections import defaultdict, deque
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int64
 
 from lit_video.bias.planner_law import planner_lookahead
 from lit_video.index import Samples, as_population
@@ -19,6 +20,7 @@ from lit_video.samplers.base import Order
 from lit_video.support.rng import rng
 
 BLOCK = 1024  # positions of the order that are fetched at a time
+FARTHEST = 16  # look-ahead in slots per frame of memory: with more GOPs a look-ahead finds almost nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ def divide(
     held = num_slots - admission
     if lookahead is None:
         lookahead = num_positions if num_frames <= held else planner_lookahead(held, num_gops)
+        # So far ahead lies a second frame of the same GOP only where there are few GOPs: F48 saves nothing any more.
+        lookahead = lookahead if num_frames <= held else min(lookahead, FARTHEST * max(1, held))
     lookahead = max(1, min(lookahead, num_positions))
     slots = min(num_slots, admission + min(lookahead, num_frames), max(1, num_positions))
     return Budget(slots, admission, held, lookahead)
@@ -140,10 +144,7 @@ class Plan(Iterator[GopRead]):
         self._order, self._lookahead, self._budget = order, lookahead, budget
         self._num_positions = len(order) * self._population.frames_per_sample
         self._position = 0  # the next one to look at
-        self._fetched = 0  # positions of the order that were looked at
-        self._gop_of: deque[int] = deque()  # keyframe ids of the positions from _position to _fetched
-        self._wanted: dict[int, deque[tuple[int, int]]] = defaultdict(deque)  # keyframe id -> (position, frame index)
-        self._served: set[int] = set()  # positions ahead that a read fills
+        self._sight = Sight()
         self._held = 0  # frames kept for positions ahead
         self._let_go: dict[int, int] = {}  # position -> frames that it is the last to want
         # With fewer positions in sight than there are GOPs, a look-ahead rarely finds a second frame of one.
@@ -158,87 +159,157 @@ class Plan(Iterator[GopRead]):
         return self.decoded_frames / max(1, self.delivered_frames)
 
     def __next__(self) -> GopRead:
+        sight = self._sight
         while True:
-            self._fetch(self._position + self._lookahead)
-            if not self._gop_of:
+            position = self._position
+            if position + self._lookahead > sight.end:
+                self._fetch(position + self._lookahead)
+            if position >= sight.end:
                 raise StopIteration
-            gop = self._gop_of.popleft()
-            read = None if self._position in self._served else self._read(gop)
-            self._served.discard(self._position)
-            self._held -= self._let_go.pop(self._position, 0)
-            self._position += 1
+            read = None if sight.is_served(position) else self._read(position)
+            if self._let_go:
+                self._held -= self._let_go.pop(position, 0)
+            self._position = position + 1
             if read is not None:
                 return read
 
     def _fetch(self, end: int) -> None:
-        """Sort the positions before `end`, and the rest of their block, by GOP."""
+        """Look at the positions before `end`, and the rest of their block."""
         each = self._population.frames_per_sample
-        while self._fetched < min(end, self._num_positions):
-            place = self._fetched // each
+        while self._sight.end < min(end, self._num_positions):
+            place = self._sight.end // each
             sample_ids = np.asarray(self._order[place : place + max(1, BLOCK // each)])
             frame_ids = self._population.frames_of(sample_ids)[0].ravel()
-            video_ids, frame_indices = self._index.locate(frame_ids)
-            gops = (self._index.offset[video_ids] + self._index.start_of(frame_ids)).tolist()
-            for position, (gop, frame_index) in enumerate(
-                zip(gops, frame_indices.tolist(), strict=True), self._fetched
-            ):
-                self._wanted[gop].append((position, frame_index))
-            self._gop_of.extend(gops)
-            self._fetched += len(gops)
+            video_ids, frames = self._index.locate(frame_ids)
+            self._sight.extend(self._position, video_ids, self._index.start_of(frame_ids), frames, frame_ids - frames)
 
-    def _read(self, gop: int) -> GopRead:
+    def _read(self, position: int) -> GopRead:
         """Return the read for the missed position: its frame, and what else of its GOP is worth keeping."""
-        wanted = self._wanted[gop]
-        kept = self._stagger_first(gop, self._keep(wanted, self._position + self._lookahead))
-        for _ in range(sum(map(len, kept.values()))):
-            self._served.add(wanted.popleft()[0])
-        if not wanted:
-            del self._wanted[gop]
-        for positions in kept.values():
-            self._let_go[positions[-1]] = self._let_go.get(positions[-1], 0) + 1
+        sight = self._sight
+        if not self._staggers and not 0 < sight.next(position) < position + self._lookahead:
+            return self._account(GopRead(*sight.gop(position), (sight.frame(position),), ((position,),)))
+        kept = self._keep(position)
+        if self._staggers:
+            kept = self._stagger_first(position, kept)
+        for places in kept.values():
+            for place in places:
+                sight.serve(place)
+            self._let_go[places[-1]] = self._let_go.get(places[-1], 0) + 1
         self._held += len(kept)
-        return self._account(gop, kept)
+        if len(kept) > 1:
+            kept = dict(sorted(kept.items()))
+        return self._account(GopRead(*sight.gop(position), tuple(kept), tuple(map(tuple, kept.values()))))
 
-    def _keep(self, wanted: deque[tuple[int, int]], end: int) -> dict[int, list[int]]:
-        """Return positions before `end` by frame index: the soonest wanted, as many as there is room for."""
-        kept: dict[int, list[int]] = {}
+    def _account(self, read: GopRead) -> GopRead:
+        self.num_reads += 1
+        self.delivered_frames += sum(map(len, read.positions))
+        self.decoded_frames += read.num_decoded
+        return read
+
+    def _keep(self, position: int) -> dict[int, list[int]]:
+        """Return positions by frame index: the soonest wanted within reach, as many as there is room for."""
+        sight, end = self._sight, position + self._lookahead
+        kept: dict[int, list[int]] = {sight.frame(position): [position]}
         staying: set[int] = set()  # the missed frame passes at once, and takes room only if it is wanted again
-        for position, frame_index in wanted:
-            if position >= end:
-                break
-            if position > self._position and frame_index not in staying:
+        while (position := sight.next(position)) and position < end:
+            frame = sight.frame(position)
+            if frame not in staying:
                 if self._held + len(staying) >= self._budget:
                     break
-                staying.add(frame_index)
-            kept.setdefault(frame_index, []).append(position)
+                staying.add(frame)
+            kept.setdefault(frame, []).append(position)
         return kept
 
-    def _stagger_first(self, gop: int, kept: dict[int, list[int]]) -> dict[int, list[int]]:
+    def _stagger_first(self, position: int, kept: dict[int, list[int]]) -> dict[int, list[int]]:
         """Shorten the first look-ahead of a GOP at random.
 
         All GOPs are new at the start of an epoch; they would fill the memory together and then run out together. One
         that is wanted whole is left alone: it does not come again, so it cannot fall into step.
         """
-        if not self._staggers or gop in self._touched:
+        video_id, start = self._sight.gop(position)
+        gop = int(self._index.offset[video_id]) + start
+        if gop in self._touched:
             return kept
         self._touched.add(gop)
-        end = self._position + max(1, math.ceil(self._lookahead * self._stagger.random()))
-        if len(kept) == self._population.num_frames_in(gop, self._end_of(gop)):
+        end = position + max(1, math.ceil(self._lookahead * self._stagger.random()))
+        behind = gop - start + self._index.gop_end(video_id, start)
+        if len(kept) == self._population.num_frames_in(gop, behind):
             return kept
-        near = {frame: [place for place in positions if place < end] for frame, positions in kept.items()}
-        return {frame: positions for frame, positions in near.items() if positions}
+        near = {frame: [place for place in places if place < end] for frame, places in kept.items()}
+        return {frame: places for frame, places in near.items() if places}
 
-    def _end_of(self, gop: int) -> int:
-        video_id = int(np.searchsorted(self._index.offset, gop, side="right")) - 1
-        first = int(self._index.offset[video_id])
-        return first + self._index.gop_end(video_id, gop - first)
 
-    def _account(self, gop: int, kept: dict[int, list[int]]) -> GopRead:
-        video_id = int(np.searchsorted(self._index.offset, gop, side="right")) - 1
-        frames = tuple(sorted(kept))
-        start = gop - int(self._index.offset[video_id])
-        read = GopRead(video_id, start, frames, tuple(tuple(kept[frame]) for frame in frames))
-        self.num_reads += 1
-        self.delivered_frames += sum(map(len, read.positions))
-        self.decoded_frames += read.num_decoded
-        return read
+class Sight:
+    """The positions of an order that are in sight, each with its frame and the next position of the same GOP.
+
+    Held in arrays, a few bytes a position and nothing for Python's garbage collector to walk over.
+
+    Attributes:
+        end: Behind the last position in sight.
+    """
+
+    def __init__(self) -> None:
+        self.end = 0
+        self._begin = 0  # position of the arrays' first entries
+        self._videos, self._starts, self._frames, self._next = (array("q") for _ in range(4))
+        self._served = bytearray()  # whether a read fills it
+        self._last: dict[int, int] = {}  # last position in sight of each GOP, by the frame id of its keyframe
+
+    def extend(
+        self,
+        position: int,
+        video_ids: Int64[np.ndarray, " n"],
+        starts: Int64[np.ndarray, " n"],
+        frames: Int64[np.ndarray, " n"],
+        origins: Int64[np.ndarray, " n"],
+    ) -> None:
+        """Add the positions that follow, and forget those before `position`.
+
+        Args:
+            position: The next one that will be asked for.
+            video_ids: Of the frames.
+            starts: Frame indices of their keyframes.
+            frames: Their frame indices.
+            origins: Frame ids of their videos' first frames.
+        """
+        if position - self._begin > len(self._next) // 2:
+            self._forget_before(position)
+        for column, values in ((self._videos, video_ids), (self._starts, starts), (self._frames, frames)):
+            column.frombytes(np.ascontiguousarray(values, np.int64).tobytes())
+        self._next.frombytes(bytes(8 * len(frames)))
+        self._served.extend(bytes(len(frames)))
+        last, following, begin = self._last, self._next, self._begin
+        for place, gop in enumerate((origins + starts).tolist(), self.end):
+            before = last.get(gop, -1)
+            last[gop] = place
+            if before >= begin:
+                following[before - begin] = place
+        self.end += len(frames)
+
+    def _forget_before(self, position: int) -> None:
+        past = position - self._begin
+        for column in (self._videos, self._starts, self._frames, self._next, self._served):
+            del column[:past]
+        self._begin = position
+        self._last = {gop: place for gop, place in self._last.items() if place >= position}
+
+    def gop(self, position: int) -> tuple[int, int]:
+        """Return the video id and the keyframe's frame index of a position."""
+        place = position - self._begin
+        return self._videos[place], self._starts[place]
+
+    def frame(self, position: int) -> int:
+        """Return the frame index that a position wants."""
+        return self._frames[position - self._begin]
+
+    def next(self, position: int) -> int:
+        """Return the next position in sight that wants a frame of the same GOP, or 0."""
+        return self._next[position - self._begin]
+
+    def serve(self, position: int) -> None:
+        """Note that a read fills a position."""
+        self._served[position - self._begin] = 1
+
+    def is_served(self, position: int) -> bool:
+        """Return whether a read fills a position."""
+        return bool(self._served[position - self._begin])

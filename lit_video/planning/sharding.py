@@ -62,18 +62,24 @@ class RankOrder:
     @property
     def batch_sizes(self) -> list[int]:
         """Size of each batch of this rank; the same on every rank."""
-        full, rest = divmod(len(self.order) - self.begin, self.global_batch_size)
-        last = 0 if self.drop_last else -(-rest // self.world_size) if self.pad_last else rest // self.world_size
+        full, last = self._full_and_last
         return [self.batch_size] * full + [last] * (last > 0)
+
+    @cached_property
+    def _full_and_last(self) -> tuple[int, int]:
+        """Number of full batches, and size of the last one, 0 where there is none besides."""
+        full, rest = divmod(len(self.order) - self.begin, self.global_batch_size)
+        return full, 0 if self.drop_last else -(-rest // self.world_size) if self.pad_last else rest // self.world_size
 
     @property
     def left_out(self) -> Int64[np.ndarray, " positions"]:
         """Global positions that no rank delivers, because the last global batch could not be dealt out evenly."""
-        covered = self.begin + self.world_size * sum(self.batch_sizes)
+        covered = self.begin + self.world_size * len(self)
         return np.arange(covered, len(self.order))
 
     def __len__(self) -> int:
-        return sum(self.batch_sizes)
+        full, last = self._full_and_last
+        return full * self.batch_size + last
 
     def __getitem__(self, places: slice) -> Int64[np.ndarray, " places"]:
         """Return the sample ids at a half-open range of this rank's own positions."""
