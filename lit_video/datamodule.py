@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,13 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
+from lit_video.decoders.geometry import parse_size
 from lit_video.decoders.pyav import PyAVDecoder
-from lit_video.index import VideoIndex
-from lit_video.index.labels import Labels, check_labels
+from lit_video.index import Population, Samples, VideoIndex
+from lit_video.index.labels import Labels
+from lit_video.index.selection import Rate
+from lit_video.index.splits import Split
+from lit_video.index.stages import Choices, Root, Stages
 from lit_video.loading.arguments import check_arguments
 from lit_video.loading.counters import Counts
 from lit_video.loading.epoch import Batch
@@ -21,34 +27,66 @@ from lit_video.loading.faults import Fault
 from lit_video.loading.loader import MakeDecoder, VideoLoader
 from lit_video.loading.resume import Place
 from lit_video.samplers.base import Sampler
+from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.demo import demo_clip
 from lit_video.support.errors import DataError
-from lit_video.training.lightning_batches import LightningBatches
+from lit_video.training.lightning_batches import EvaluationBatches, LightningBatches
 from lit_video.training.streams import BesideDecoders
 from lit_video.training.transforms import Draws
 
 # LightningCLI makes these of a `class_path`, and leaves out the arguments that are named here: index and seed. What
 # returns a class it takes for a factory of it, so a transform, which does not make its result but compute it, is Any.
-MakeSampler = Callable[[VideoIndex, int], Sampler]
+MakeSampler = Callable[[Samples, int], Sampler]
 TransformBatch = Callable[[Tensor, Draws], Any]
+
+# Batches that an evaluation's look-ahead has memory for: it reads in order, and there is nothing to look far ahead for.
+EVALUATION_BATCHES = 8
 
 
 class VideoDataModule(LightningDataModule):
-    """Random frames of videos, as batches on the model's device.
+    """Random frames or clips of videos, as batches on the model's device, for training and for all that follows it.
 
     Each batch is a dict as `VideoLoader` describes, with `image` transformed on the device. The position in the epoch
     goes with Lightning's checkpoints, and a run resumes at the very next frame.
 
     Args:
-        root: Folder (searched recursively), file, glob, or a list of these; None: the demo's clip.
-        sampler: Factory `(index, seed) -> Sampler`, such as a sampler's class or a `functools.partial` of it.
+        root: Folder (searched recursively), file, glob, or a list of these; or a mapping of these to their shares of
+            each batch, `{"a": 0.7, "b": 0.3}`; None: the demo's clip.
+        sampler: Factory `(samples, seed) -> Sampler`, such as a sampler's class or a `functools.partial` of it.
         decoder: Factory `(index, size) -> Decoder`, likewise.
-        transform: A `Transform` (`lit_video.training.transforms`), called with images and draws on the device; None
-            leaves uint8.
-        labels: What a video's frames are of, as the batch's `label`: `folder` (that the file lies in), `video` (each a
-            class of its own), a CSV file with the columns `path` and `label`, or a mapping of paths to labels; None:
-            batches have no `label`.
+        transform: A `Transform` (`lit_video.training.transforms`) for training, called with images and draws on the
+            device; None leaves uint8. Frames of a clip are drawn alike.
+        labels: What videos are of, as the batch's `label`: `folder` (that the file lies in), `video` (each a class of
+            its own), a file of a table with paths, or a mapping of paths to labels; None: batches have no `label`.
+        label_column: Of that file, and of `intervals` and `frame_labels`; a list of columns makes `label` a dict.
+        label_kind: `auto`: text and whole numbers are classes, other numbers are numbers; `class`; `number`.
+        missing: What becomes of videos without a label: `raise`, or `skip` and leave them out.
+        frame_labels: A file of a table with paths, frames or times, and labels of these.
+        labels_at: Such a label holds for the frames `nearest` to it, or for the `interval` up to the next one.
+        split: What is for training and for the rest: shares, `{"train": 0.8, "val": 0.1, "test": 0.1}`; lists of
+            paths by name; `folders` called train, val, test or predict; a column of the list of labels; a file.
+        split_by: What shares keep together: each `video`, each `folder`, or videos alike in a column of that name;
+            `column`: a column tells the splits.
+        stratify: `label` or a column: shares hold within each of its values.
+        split_seed: Another number is another split. A hash of a video's name decides, so adding files moves nobody.
+        val_root: Videos for validation, instead of a split; as `root`.
+        test_root: Likewise.
+        predict_root: Likewise; these need no labels.
+        stride: Every so manieth frame is a sample.
+        fps: Samples are the frames nearest to so many a second.
+        every_seconds: Samples are so far apart.
+        keyframes_only: Samples are keyframes, which decode alone.
+        intervals: A file of a table with paths, begins and ends, and perhaps labels: samples come from these stretches.
+        exclude: What is left out: `damage` (true: frames that the index knows to be damaged), `first_seconds` and
+            `last_seconds` of each video.
+        clip_length: T, frames of a sample, whose `image` is [B, T, 3, H, W]; None: samples are frames, [B, 3, H, W].
+        clip_stride: From one frame of a clip to the next.
+        clip_fps: Frames a second within a clip, instead.
+        ends: Clips at the ends of a video or stretch: `inside`, `pad` or `circular` (`lit_video.index.clips`).
+        eval_sampler: As `sampler`, for validation, test and prediction; None: every sample once, in order.
+        max_eval_samples: At most so many of these, evenly spread over the videos; None: all.
+        eval_transform: As `transform`, for these; None leaves uint8.
         size: Of the frames, `[height, width]` in pixels; an int is a square.
         batch_size: Of one rank.
         threads: That decode, in each process that does; `auto`: as the decoder likes it, or one for each core.
@@ -58,27 +96,52 @@ class VideoDataModule(LightningDataModule):
         lookahead_bytes: Memory for decoded frames that wait, in each rank.
         lookahead: Positions that a read looks ahead; by default as far as the memory lasts.
         index_dir: Where the index is kept; by default in the user's cache folder.
-        drop_last: Leave out the last batch where it is short.
+        drop_last: Leave out the last batch where it is short; of training alone.
         shard: How ranks share an epoch: `gop` (each GOP is decoded on as few ranks as can be) or `slot`.
         on_error: What to do about a frame that cannot be decoded: `raise`, `skip` or `redraw`.
         progress: Show a progress bar while files are indexed.
 
     Attributes:
-        index: The videos, from `setup` on.
+        index: The videos of `root`, from `setup` on.
         loader: What the last training iterated.
 
     Raises:
         ValueError: An argument out of range.
-        TypeError: `labels` is none of these.
+        TypeError: `labels` or `split` is none of these.
     """
 
     def __init__(
         self,
-        root: str | Path | Sequence[str | Path] | None = None,
+        root: Root | Mapping[str, float] | None = None,
         sampler: MakeSampler = UniformSampler,
         decoder: MakeDecoder = PyAVDecoder,
         transform: TransformBatch | None = None,
         labels: Labels | None = None,
+        label_column: str | Sequence[str] = "label",
+        label_kind: str = "auto",
+        missing: str = "raise",
+        frame_labels: str | Path | None = None,
+        labels_at: str = "nearest",
+        split: Split | None = None,
+        split_by: str = "video",
+        stratify: str | None = None,
+        split_seed: int = 0,
+        val_root: Root | None = None,
+        test_root: Root | None = None,
+        predict_root: Root | None = None,
+        stride: int = 1,
+        fps: Rate = None,
+        every_seconds: Rate = None,
+        keyframes_only: bool = False,
+        intervals: Any = None,
+        exclude: Mapping[str, Any] | None = None,
+        clip_length: int | None = None,
+        clip_stride: int = 1,
+        clip_fps: Rate = None,
+        ends: str = "inside",
+        eval_sampler: MakeSampler | None = None,
+        max_eval_samples: int | None = None,
+        eval_transform: TransformBatch | None = None,
         size: int | Sequence[int] = 224,
         batch_size: int = 128,
         threads: int | str = "auto",
@@ -95,9 +158,10 @@ class VideoDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.root, self.seed, self.index_dir, self.progress = root, seed, index_dir, progress
-        self.transform, self.labels = transform, labels
+        self.transform, self.eval_transform, self.labels = transform, eval_transform, labels
         self.batch_size = batch_size  # of this name, Lightning's BatchSizeFinder finds it
-        self._make_sampler, self._make_decoder = sampler, decoder
+        self._make_sampler, self._make_decoder = _keeping_shares(sampler, root), decoder
+        self._make_eval_sampler, self.max_eval_samples = eval_sampler or SequentialSampler, max_eval_samples
         self._loader_arguments: dict[str, Any] = {
             "size": size,
             "threads": threads,
@@ -109,11 +173,39 @@ class VideoDataModule(LightningDataModule):
             "shard": shard,
             "on_error": on_error,
         }
-        check_arguments(batch_size=batch_size, seed=seed, **self._loader_arguments)
-        check_labels(labels)
-        self.index: VideoIndex | None = None
+        check_arguments(batch_size=batch_size, seed=seed, clip_length=clip_length or 1, **self._loader_arguments)
+        if max_eval_samples is not None and (not isinstance(max_eval_samples, int) or max_eval_samples < 1):
+            raise ValueError(f"max_eval_samples must be at least 1, got {max_eval_samples!r}")
+        self._choices = Choices(
+            root=_paths_of(root),
+            val_root=val_root,
+            test_root=test_root,
+            predict_root=predict_root,
+            split=split,
+            split_by=split_by,
+            stratify=stratify,
+            split_seed=split_seed,
+            labels=labels,
+            label_column=label_column,
+            label_kind=label_kind,
+            missing=missing,
+            frame_labels=frame_labels,
+            labels_at=labels_at,
+            stride=stride,
+            fps=fps,
+            every_seconds=every_seconds,
+            keyframes_only=keyframes_only,
+            intervals=intervals,
+            exclude=exclude,
+            clip_length=clip_length,
+            clip_stride=clip_stride,
+            clip_fps=clip_fps,
+            ends=ends,
+        )
+        self._stages: Stages | None = None
         self._counts, self._ledger = Counts(), list[Fault]()
         self.loader: VideoLoader | None = None
+        self._evaluations: dict[str, VideoLoader] = {}
         self._state: dict[str, int | str] | None = None
         self._batches: LightningBatches | None = None
         self._positions: np.ndarray | None = None  # of the batch that is on its way to the device
@@ -126,7 +218,7 @@ class VideoDataModule(LightningDataModule):
         self._scan()
 
     def setup(self, stage: str | None = None) -> None:
-        """Map the index.
+        """Map the index, and find out who is in which split.
 
         Raises:
             DataError: The ranks do not see the same videos.
@@ -143,11 +235,12 @@ class VideoDataModule(LightningDataModule):
             DataError: An epoch has no batch.
         """
         before, self._batches = self._batches, None
-        self.close()
+        begin = self.loader.next_place if self.loader is not None else Place(0, 0)
+        self._close_training()
         self.loader = self.make_loader()
         if not len(self.loader):
             raise DataError(
-                f"An epoch of {self.loader.index.num_frames} frames has no batch of {self.batch_size}"
+                f"An epoch of {self.loader.population.num_samples} samples has no batch of {self.batch_size}"
                 " for each rank.\nLower data.batch_size, or keep the short one: data.drop_last=false"
             )
         # Lightning may ask for a loader anew in every epoch.
@@ -155,7 +248,7 @@ class VideoDataModule(LightningDataModule):
         if self._state:
             self.loader.check_state(self._state)  # here already, before anything is trained
         if self.trainer is None:
-            self.loader.go_to(self._resume() or self.loader.place)
+            self.loader.go_to(self._resume() or begin)  # an epoch further each time
             return self.loader
         goes_on = before is not None and before.trainer is self.trainer
         begin = before.place if goes_on and before is not None else Place(self.trainer.current_epoch, 0)
@@ -163,6 +256,34 @@ class VideoDataModule(LightningDataModule):
         if self.loader.decodes_beside_the_model:
             self._beside = BesideDecoders(self.loader.device)
         return self._batches
+
+    def val_dataloader(self) -> EvaluationBatches | VideoLoader | list:
+        """Return what Lightning validates on: each sample once, the same ones each time; nothing where there are none.
+
+        Without a trainer it is the loader itself, likewise for test and prediction.
+
+        Raises:
+            DataError: `trainer.validate` was asked for, and there are none.
+        """
+        return self._evaluate("val", "validate")
+
+    def test_dataloader(self) -> EvaluationBatches | VideoLoader | list:
+        """Return what Lightning tests on, likewise."""
+        return self._evaluate("test", "test")
+
+    def predict_dataloader(self) -> EvaluationBatches | VideoLoader | list:
+        """Return what Lightning predicts on, likewise."""
+        return self._evaluate("predict", "predict")
+
+    def _evaluate(self, stage: str, asked: str) -> EvaluationBatches | VideoLoader | list:
+        assert self._stages is not None, "call setup() first"
+        is_asked = self.trainer is None or self.trainer.state.fn == asked
+        if stage not in self._stages.names() and not is_asked:
+            return []
+        if stage in self._evaluations:
+            self._evaluations.pop(stage).close()
+        loader = self._evaluations[stage] = self.make_loader(stage)
+        return loader if self.trainer is None else EvaluationBatches(loader)
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Note the positions while they are in main memory: to bring them back would make the training thread wait."""
@@ -172,12 +293,23 @@ class VideoDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Transform a batch, on the device that it now is on."""
-        if self.transform is not None and self._is_ours(batch):
+        is_training = self.trainer is None or self.trainer.training
+        transform = self.transform if is_training else self.eval_transform
+        if transform is not None and self._is_ours(batch):
             positions, self._positions = self._positions, None
             positions = batch["position"].cpu().numpy() if positions is None else positions
-            epoch = self._batches.epoch if self._batches is not None else 0
-            batch["image"] = self.transform(batch["image"], Draws(self.seed, epoch, positions))
+            epoch = self._batches.epoch if self._batches is not None and is_training else 0
+            batch["image"] = self._apply(transform, batch["image"], Draws(self.seed, epoch, positions))
         return batch
+
+    @staticmethod
+    def _apply(transform: TransformBatch, images: Tensor, draws: Draws) -> Tensor:
+        """Return images transformed; of a clip all frames alike."""
+        if images.dim() == 4:
+            return transform(images, draws)
+        num_clips, length = images.shape[:2]
+        of_frames = replace(draws, positions=np.repeat(draws.positions, length))
+        return transform(images.flatten(0, 1), of_frames).unflatten(0, (num_clips, length))
 
     @staticmethod
     def _is_ours(batch: object) -> bool:
@@ -215,24 +347,63 @@ class VideoDataModule(LightningDataModule):
     # The parts, for use by hand.
 
     @property
-    def classes(self) -> list[str]:
-        """Names of the classes, by the numbers in the batch's `label`; none before `setup`, or without labels."""
-        return list(self.index.classes) if self.index is not None else []
+    def index(self) -> VideoIndex | None:
+        """The videos of `root`; None before `setup`."""
+        return None if self._stages is None else self._stages.index
 
-    def make_loader(self) -> VideoLoader:
+    @property
+    def classes(self) -> Any:
+        """Names of the classes, by the numbers in the batch's `label`, those of the training set in every split.
+
+        None before `setup`, without labels, or where these are numbers; by column where there are several.
+        """
+        if self._stages is None:
+            return []
+        classes = self._stages.population("train").classes
+        return dict(classes) if isinstance(classes, Mapping) else list(classes)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; of the first column, where there are several."""
+        classes = self.classes
+        return len(next(iter(classes.values()))) if isinstance(classes, Mapping) else len(classes)
+
+    @property
+    def table(self) -> Any:
+        """All columns of the list of labels, a `pyarrow.Table` with a row for each `video_id`; None without a list."""
+        return self.index.described.table if self.index is not None and self.index.described is not None else None
+
+    def population(self, stage: str = "train") -> Population:
+        """Return the samples of `train`, `val`, `test` or `predict`. `setup` must have been called."""
+        assert self._stages is not None, "call setup() first"
+        return self._stages.population(stage)
+
+    def make_loader(self, stage: str = "train") -> VideoLoader:
         """Return a loader of this rank's batches, at the beginning. `setup` must have been called."""
-        assert self.index is not None, "call setup() first"
+        samples, arguments = self.population(stage), self._loader_arguments
+        make_sampler = self._make_sampler
+        if stage != "train":
+            make_sampler, arguments = self._make_eval_sampler, self._arguments_of_evaluation(samples)
+            samples = samples.thinned(self.max_eval_samples or samples.num_samples)
         return VideoLoader(
-            self.index,
-            self._make_sampler(self.index, self.seed),
+            samples,
+            make_sampler(samples, self.seed),
             self._make_decoder,
             batch_size=self.batch_size,
             seed=self.seed,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
             device=self.trainer.strategy.root_device if self.trainer else None,
-            **self._loader_arguments,
+            **arguments,
         )
+
+    def _arguments_of_evaluation(self, samples: Population) -> dict[str, Any]:
+        """Return a loader's arguments where each sample is wanted once, in order, and memory is the training's."""
+        arguments = self._loader_arguments
+        height, width = parse_size(arguments["size"])
+        batch = 3 * height * width * self.batch_size * samples.frames_per_sample
+        memory = min(arguments["lookahead_bytes"], EVALUATION_BATCHES * batch)
+        return arguments | {"lookahead_bytes": memory, "lookahead": None, "drop_last": False, "pad_last": True}
 
     def count_anew(self) -> None:
         """Forget what was counted: a search for a batch size comes before the training."""
@@ -242,6 +413,11 @@ class VideoDataModule(LightningDataModule):
 
     def close(self) -> None:
         """End threads and close files."""
+        self._close_training()
+        while self._evaluations:
+            self._evaluations.popitem()[1].close()
+
+    def _close_training(self) -> None:
         if self._beside is not None:
             self._beside.end()
             self._beside = None
@@ -249,20 +425,41 @@ class VideoDataModule(LightningDataModule):
             self.loader.close()
 
     def _scan(self) -> None:
-        if self.index is None:
-            root = demo_clip() if self.root is None else self.root
-            index = VideoIndex.scan(root, self.index_dir, self.progress)
-            self.index = index.with_labels(self.labels)
+        if self._stages is None:
+            choices = replace(self._choices, root=demo_clip()) if self.root is None else self._choices
+            self._stages = Stages(choices, self.index_dir, self.progress)
 
     def _check_same_on_all_ranks(self) -> None:
         """Refuse to train on a file that arrived between the scans of two ranks."""
-        if self.index is None or not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        if self._stages is None or not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return
         digests: list[Any] = [None] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(digests, self.index.digest())
+        torch.distributed.all_gather_object(digests, self._stages.digest())
         if len(set(digests)) > 1:
+            index = self._stages.index
             raise DataError(
                 f"The ranks do not see the same videos: rank {torch.distributed.get_rank()} has"
-                f" {self.index.num_videos} with {self.index.num_frames} frames.\n"
+                f" {index.num_videos} with {index.num_frames} frames.\n"
                 "Start again when no more files arrive; on several machines, look whether each has them all"
             )
+
+
+def _paths_of(root: Any) -> Root:
+    """Return what a root names, without shares."""
+    return list(root) if isinstance(root, Mapping) else root if root is not None else ""
+
+
+def _keeping_shares(sampler: MakeSampler, root: Any) -> MakeSampler:
+    """Return the sampler that keeps a root's shares: `mixture` for the default, else the one given where it can.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if not isinstance(root, Mapping):
+        return sampler
+    kind = sampler.func if isinstance(sampler, partial) else sampler
+    if kind is UniformSampler:
+        return partial(MixtureSampler, by="root", shares=dict(root))
+    if kind in (MixtureSampler, WeightedSampler):
+        return partial(sampler, by="root", shares=dict(root))
+    raise ValueError(f"root has shares, which the samplers mixture and weighted keep, and sampler is {kind!r}")

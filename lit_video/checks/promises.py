@@ -14,9 +14,9 @@ from lit_video.checks.simulated_variance import check_variance
 from lit_video.checks.stamps import read_stamp, write_stamped
 from lit_video.checks.trial_run import check_run
 from lit_video.decoders.base import Decoder
-from lit_video.index import VideoIndex
+from lit_video.index import Samples, VideoIndex
 from lit_video.planning.planner import GopRead
-from lit_video.samplers.base import Sampler, Samples
+from lit_video.samplers.base import Sampler
 from lit_video.samplers.laws import objective_of
 from lit_video.support.errors import DecodeError
 from lit_video.support.rng import rng

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lit_video.samplers.base import Sampler, Samples
+from lit_video.index import Samples
+from lit_video.samplers.base import Sampler
 from lit_video.samplers.laws import objective_of
 from lit_video.support.rng import rng
 

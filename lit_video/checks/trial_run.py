@@ -12,12 +12,12 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from lit_video.index import VideoIndex
+from lit_video.index import Samples, VideoIndex
 from lit_video.index.population import as_population
 from lit_video.loading.epoch import Batch
 from lit_video.loading.loader import VideoLoader
 from lit_video.planning.planner import GopRead
-from lit_video.samplers.base import Order, Sampler, Samples
+from lit_video.samplers.base import Order, Sampler
 
 RANKS, BATCH, SIZE = 2, 5, 4
 MOST_BATCHES = 12  # of each rank, before the run is left, and after

@@ -7,10 +7,23 @@ r"""Which frames exist: each file is scanned once, packets only, and the result 
                v
     store <-> columns -> table: VideoIndex
 
-`labels` says what videos are of, where one wants to know. Is given paths; hands on `VideoIndex`: frame ids, keyframes,
-times, damage. May not know who draws which frame.
+Which of them exist for a run, frames or clips, split by split::
+
+    table -> selection, anchors, clips -> population: Population -> stages: one for training, one for validation, ...
+
+What lists say of videos is found by their paths, where one wants to know::
+
+    tabular <- delimited
+       v
+    listing -> values -> labels: a class or number for each video; frame_labels: for each frame
+                 |-----> intervals: stretches of videos, with theirs
+    roots, told, drawing -> splits: who is for training, validation and test
+
+Is given paths; hands on `VideoIndex`: frame ids, keyframes, times, damage; and `Population`: samples in [0, N). May not
+know who draws which.
 """
 
+from lit_video.index.population import Population, Samples, as_population
 from lit_video.index.table import VideoIndex
 
-__all__ = ["VideoIndex"]
+__all__ = ["Population", "Samples", "VideoIndex", "as_population"]

@@ -22,7 +22,24 @@ from jaxtyping import Bool, Int, Int64
 
 from lit_video.index.anchors import Anchors
 from lit_video.index.clips import ClipShape
-from lit_video.index.selection import Rate, Spans, Videos, excluding, nearest_frames, rate, select_videos, whole, within
+from lit_video.index.frame_labels import FrameLabels
+from lit_video.index.intervals import Stretches
+from lit_video.index.sample_labels import SampleLabels
+from lit_video.index.selection import (
+    Rate,
+    Spans,
+    Videos,
+    among,
+    check_choice_of_frames,
+    excluding,
+    intersection,
+    nearest_frames,
+    rate,
+    select_videos,
+    spaced,
+    whole,
+    within,
+)
 from lit_video.index.table import VideoIndex
 from lit_video.support.errors import DataError
 
@@ -57,7 +74,8 @@ class Population:
         fps: The frame nearest to each multiple of 1/fps seconds, counted from the video's first frame.
         every_seconds: As fps = 1 / every_seconds.
         keyframes_only: Only frames that decoding can begin at.
-        intervals: Stretches of videos (`lit_video.index.intervals.Stretches`), each with a label of its own or none.
+        intervals: Stretches of videos, each with a label of its own or none.
+        frame_labels: What single frames are of; of a clip the one in its middle counts.
         exclude: `damage` (true: frames that the index knows to be damaged), `first_seconds`, `last_seconds`.
         clip_length: T, frames of a sample; None: a sample is one frame.
         clip_stride: From one frame of a clip to the next, counted in the video's own frames.
@@ -84,7 +102,8 @@ class Population:
         fps: Rate = None,
         every_seconds: Rate = None,
         keyframes_only: bool = False,
-        intervals: Any = None,
+        intervals: Stretches | None = None,
+        frame_labels: FrameLabels | None = None,
         exclude: Mapping[str, Any] | None = None,
         clip_length: int | None = None,
         clip_stride: int = 1,
@@ -97,7 +116,8 @@ class Population:
         chosen = select_videos(index, videos)
         spans = excluding(index, whole(index, chosen), exclude or {})
         if intervals is not None:
-            spans = _both(spans, within(index, whole(index, chosen), intervals))
+            spans = intersection(spans, within(index, whole(index, chosen), intervals))
+        self._labels = SampleLabels(index, intervals, frame_labels)
         self._set(spans, self._anchors_in(spans, fps, every_seconds, keyframes_only, stride))
         self.videos_without = len(chosen) - self.num_videos
         if not self.num_samples:
@@ -111,10 +131,10 @@ class Population:
         ranges = np.stack([*spans[:2], begin, end], axis=1).tolist()
         if keyframes_only:
             return Anchors.these(
-                [_among(self.index.start_frames(v), max(b, first), e)[::stride] for v, first, b, e in ranges]
+                [among(self.index.start_frames(v), max(b, first), e)[::stride] for v, first, b, e in ranges]
             )
         wanted = 1 / rate(every_seconds) if fps is None else rate(fps)
-        found = [_spaced(nearest_frames(self.index, v, wanted), *rest)[::stride] for v, *rest in ranges]
+        found = [spaced(nearest_frames(self.index, v, wanted), *rest)[::stride] for v, *rest in ranges]
         return Anchors.these(found)
 
     def _set(self, spans: Spans, anchors: Anchors) -> None:
@@ -188,8 +208,22 @@ class Population:
         Raises:
             ValueError: There are no labels, roots or columns of that name.
         """
+        if by == "class" and self._labels.differ_within_videos:
+            return self._groups_by_label()
         numbers, names = self.index.group_of(by)
         return Groups(self._anchors.offset, numbers[self._spans.video_id], names)
+
+    def _groups_by_label(self) -> Groups:
+        """Return runs of samples of one class, where not all samples of a video need be of the same."""
+        if isinstance(self.classes, Mapping) or not self.classes:
+            raise DataError("by=class: labels are numbers, or of several columns.\nName one column of classes")
+        labels = [
+            self.labels_of(ids, self.frames_of(ids)[0])["label"].numpy()
+            for ids in (np.arange(b, min(b + BLOCK, self.num_samples)) for b in range(0, self.num_samples, BLOCK))
+        ]
+        label = np.concatenate(labels)
+        begins = np.flatnonzero(np.diff(label, prepend=label[0] - 1))
+        return Groups(np.append(begins, self.num_samples), label[begins], list(self.classes))
 
     # What planner and loader ask.
 
@@ -216,6 +250,22 @@ class Population:
             video_id, first, last = (int(column[row]) for column in self._spans[:3])
             frames[mine], padding[mine] = self.clip.frames_by_time(self.index, video_id, first, last, anchors[mine])
         return frames + self._origin[rows][:, None], padding
+
+    @property
+    def num_distinct_frames(self) -> int:
+        """Frames that samples may ask for, none counted twice; of clips at most so many."""
+        if self.clip.length == 1:
+            return self.num_samples
+        return int(min(self.num_samples * self.clip.length, (self._spans.end - self._spans.begin).sum()))
+
+    def labels_of(self, sample_ids: Int64[np.ndarray, " n"], frame_ids: Int64[np.ndarray, "n clip"]) -> dict[str, Any]:
+        """Return the entries of a batch that say what its samples are of: `SampleLabels.of`."""
+        return self._labels.of(self.videos_of(sample_ids), self.intervals_of(sample_ids), frame_ids)
+
+    @property
+    def classes(self) -> Sequence[str] | Mapping[str, Sequence[str]]:
+        """Names of the classes, by the numbers of `label`, or by column; none without labels, or of numbers."""
+        return self._labels.classes
 
     def videos_of(self, sample_ids: Int[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
         """Return the index's video id of each sample."""
@@ -279,53 +329,10 @@ class Population:
             yield found
 
 
-def as_population(index: VideoIndex | Population) -> Population:
+# What a sampler is made for: all frames of an index, or the samples of a population.
+Samples = VideoIndex | Population
+
+
+def as_population(index: Samples) -> Population:
     """Return the samples that are meant: of an index, each frame."""
     return index if isinstance(index, Population) else Population(index)
-
-
-def check_choice_of_frames(stride: int, fps: Rate, every_seconds: Rate, keyframes_only: bool) -> None:
-    """Check what can be checked of a choice of frames before there is an index.
-
-    Raises:
-        ValueError: One is out of range, or two exclude each other.
-    """
-    if not isinstance(stride, int) or stride < 1:
-        raise ValueError(f"stride must be at least 1, got {stride!r}")
-    given = {"fps": fps, "every_seconds": every_seconds, "keyframes_only": keyframes_only or None}
-    given = {name: value for name, value in given.items() if value is not None}
-    if len(given) > 1:
-        raise ValueError(f"give one of fps, every_seconds and keyframes_only, got {' and '.join(given)}")
-    for name in given.keys() - {"keyframes_only"}:
-        try:
-            rate(given[name])
-        except ValueError as error:
-            raise ValueError(f"{name} must be a number above 0, got {given[name]!r}") from error
-
-
-def _both(spans: Spans, others: Spans) -> Spans:
-    """Return what of `others` lies in `spans`, with the rows of `others`; several spans a video in either."""
-    first = np.searchsorted(spans.video_id, others.video_id)
-    count = np.searchsorted(spans.video_id, others.video_id, side="right") - first
-    theirs = np.repeat(np.arange(len(count)), count)
-    mine = np.arange(len(theirs)) - np.repeat(np.cumsum(count) - count, count) + first[theirs]
-    begin = np.maximum(spans.begin[mine], others.begin[theirs])
-    end = np.minimum(spans.end[mine], others.end[theirs])
-    return Spans(others.video_id[theirs], begin, end, others.row[theirs]).not_empty()
-
-
-def _among(frames: Int64[np.ndarray, " n"], begin: int, end: int) -> Int64[np.ndarray, " kept"]:
-    return frames[np.searchsorted(frames, begin) : np.searchsorted(frames, end)]
-
-
-def _spaced(frames: Int64[np.ndarray, " n"], first: int, begin: int, end: int) -> Int64[np.ndarray, " kept"]:
-    """Return which of a video's frames lie in `[begin, end)`, where a stretch's first frame is `first`.
-
-    Before it there are as many as their mean distance leaves room for: clips that begin there are padded.
-    """
-    kept = _among(frames, max(first, begin), end)
-    if begin >= first or len(kept) < 2:
-        return kept
-    distance = (kept[-1] - kept[0]) / (len(kept) - 1)
-    steps = np.arange(1, int((kept[0] - begin) / distance) + 1)
-    return np.append(kept[0] - np.rint(steps * distance).astype(np.int64)[::-1], kept)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, Int64
 
+from lit_video.index.intervals import Stretches
 from lit_video.index.table import VideoIndex
 from lit_video.support.errors import DataError
 
@@ -31,7 +32,7 @@ class Spans(NamedTuple):
         video_id: int64 [S].
         begin: int64 [S], frame index.
         end: int64 [S], frame index.
-        row: int64 [S], of the table of intervals that a span comes from, or -1.
+        row: int64 [S], of the stretch that a span comes from, or -1.
     """
 
     video_id: Int64[np.ndarray, " spans"]
@@ -103,8 +104,8 @@ def whole(index: VideoIndex, video_ids: Int64[np.ndarray, " chosen"]) -> Spans:
     return Spans(video_ids, np.zeros_like(video_ids), index.lengths[video_ids], np.full_like(video_ids, -1))
 
 
-def within(index: VideoIndex, spans: Spans, intervals: Any) -> Spans:
-    """Return what of whole videos lies in intervals (`lit_video.index.intervals.Stretches`), a span for each.
+def within(index: VideoIndex, spans: Spans, intervals: Stretches) -> Spans:
+    """Return what of whole videos lies in stretches, a span for each.
 
     Seconds count from a video's first frame, whatever its timestamps begin with.
     """
@@ -112,7 +113,7 @@ def within(index: VideoIndex, spans: Spans, intervals: Any) -> Spans:
     video_ids = intervals.video_id[keep]
     begin = _frames_at(index, video_ids, intervals.begin[keep], intervals.unit)
     end = _frames_at(index, video_ids, intervals.end[keep], intervals.unit)
-    return Spans(video_ids, begin, end, intervals.row[keep]).not_empty()
+    return Spans(video_ids, begin, end, np.flatnonzero(keep)).not_empty()
 
 
 def _frames_at(
@@ -186,3 +187,51 @@ def nearest_frames(index: VideoIndex, video_id: int, fps: Fraction) -> Int64[np.
     tick = fps.numerator * numerator
     multiples = np.arange(int(pts[-1]) * tick // step + 1) * (2 * step)
     return np.unique(np.searchsorted((pts[:-1] + pts[1:]) * tick, multiples))
+
+
+def check_choice_of_frames(stride: int, fps: Rate, every_seconds: Rate, keyframes_only: bool) -> None:
+    """Check what can be checked of a choice of frames before there is an index.
+
+    Raises:
+        ValueError: One is out of range, or two exclude each other.
+    """
+    if not isinstance(stride, int) or stride < 1:
+        raise ValueError(f"stride must be at least 1, got {stride!r}")
+    given: dict[str, Any] = {"fps": fps, "every_seconds": every_seconds, "keyframes_only": keyframes_only or None}
+    given = {name: value for name, value in given.items() if value is not None}
+    if len(given) > 1:
+        raise ValueError(f"give one of fps, every_seconds and keyframes_only, got {' and '.join(given)}")
+    for name in given.keys() - {"keyframes_only"}:
+        try:
+            rate(given[name])
+        except ValueError as error:
+            raise ValueError(f"{name} must be a number above 0, got {given[name]!r}") from error
+
+
+def intersection(spans: Spans, others: Spans) -> Spans:
+    """Return what of `others` lies in `spans`, with the rows of `others`; several spans a video in either."""
+    first = np.searchsorted(spans.video_id, others.video_id)
+    count = np.searchsorted(spans.video_id, others.video_id, side="right") - first
+    theirs = np.repeat(np.arange(len(count)), count)
+    mine = np.arange(len(theirs)) - np.repeat(np.cumsum(count) - count, count) + first[theirs]
+    begin = np.maximum(spans.begin[mine], others.begin[theirs])
+    end = np.minimum(spans.end[mine], others.end[theirs])
+    return Spans(others.video_id[theirs], begin, end, others.row[theirs]).not_empty()
+
+
+def among(frames: Int64[np.ndarray, " n"], begin: int, end: int) -> Int64[np.ndarray, " kept"]:
+    """Return which of ascending frames lie in `[begin, end)`."""
+    return frames[np.searchsorted(frames, begin) : np.searchsorted(frames, end)]
+
+
+def spaced(frames: Int64[np.ndarray, " n"], first: int, begin: int, end: int) -> Int64[np.ndarray, " kept"]:
+    """Return which of a video's frames lie in `[begin, end)`, where a stretch's first frame is `first`.
+
+    Before it there are as many as their mean distance leaves room for: clips that begin there are padded.
+    """
+    kept = among(frames, max(first, begin), end)
+    if begin >= first or len(kept) < 2:
+        return kept
+    distance = (kept[-1] - kept[0]) / (len(kept) - 1)
+    steps = np.arange(1, int((kept[0] - begin) / distance) + 1)
+    return np.append(kept[0] - np.rint(steps * distance).astype(np.int64)[::-1], kept)

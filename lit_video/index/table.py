@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from av.video.format import VideoFormat
@@ -15,10 +16,12 @@ from jaxtyping import Float64, Int, Int64
 from lit_video.index.build import build
 from lit_video.index.columns import MADE, Columns, Skipped
 from lit_video.index.damage import Run
-from lit_video.index.labels import Labels, find_labels
+from lit_video.index.labels import Description, Labels, describe
+from lit_video.index.roots import roots_of
 from lit_video.index.store import load, load_columns
 from lit_video.index.truth import Start
 from lit_video.media.picture import HLG, PQ, Colours, Presentation
+from lit_video.support.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +38,9 @@ class VideoIndex:
         folder: Where the columns lie, or None for an index in memory only.
         num_cached: Videos whose entries were reused when the index was made.
         seconds: What making it took.
-        label: int64 [V], class of each video, or None where the data set has no labels.
-        classes: Names of the classes, by number.
+        described: What lists say of the videos, or None where nothing was asked for.
+        roots: int64 [V], which of `root_names` each video was found under; None where it was not asked for.
+        root_names: What the data set was put together from.
     """
 
     columns: Columns
@@ -45,8 +49,9 @@ class VideoIndex:
     folder: Path | None = None
     num_cached: int = 0
     seconds: float = 0.0
-    label: np.ndarray | None = None
-    classes: Sequence[str] = ()
+    described: Description | None = None
+    roots: np.ndarray | None = None
+    root_names: Sequence[str] = ()
 
     @staticmethod
     def scan(
@@ -75,40 +80,73 @@ class VideoIndex:
         """
         return VideoIndex(*load(Path(folder)))
 
-    def with_labels(self, labels: Labels | None) -> VideoIndex:
-        """Return this index with each video's class: by `folder`, by `video`, or by a CSV file or mapping of paths.
+    def with_labels(
+        self,
+        labels: Labels | None,
+        label_column: str | Sequence[str] = "label",
+        label_kind: str = "auto",
+        missing: str = "raise",
+    ) -> VideoIndex:
+        """Return this index with what each video is of: by `folder`, by `video`, or by a list or mapping of paths.
 
-        Nothing is read or written but that file. `lit_video.index.labels.find_labels` says what it may hold.
+        Nothing is read or written but that file. `lit_video.index.labels.describe` says what it may hold.
 
         Raises:
             DataError: A video without a label, a path that names several, or a file that is no such list.
         """
-        label, classes = (None, []) if labels is None else find_labels(self.paths, labels)
-        return replace(self, label=label, classes=classes)
+        if labels is None:
+            return replace(self, described=None)
+        return replace(self, described=describe(self.paths, labels, label_column, label_kind, missing))
+
+    def with_roots(self, paths: str | Path | Sequence[str | Path]) -> VideoIndex:
+        """Return this index with which of `paths`, as `scan` took them, each video was found under."""
+        roots, names = roots_of(self.paths, paths)
+        return replace(self, roots=roots, root_names=names)
+
+    @property
+    def label(self) -> Any:
+        """int64 [V], class of each video, or float32 [V], or by column; None where the data set has no labels."""
+        return None if self.described is None else self.described.label
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes, by number; none without labels, or where they are numbers."""
+        return [] if self.described is None or isinstance(self.described.classes, dict) else self.described.classes
 
     def group_of(self, by: str) -> tuple[Int64[np.ndarray, " videos"], Sequence[str]]:
         """Return the number of the group that each video belongs to, and the groups' names.
 
         Args:
-            by: `video`: each is a group of its own. `class`: those of the labels.
+            by: `video`: each is a group of its own. `class`: those of the labels. `root`: what it was found under. Else
+                the name of a column of the list of labels, whose values are the groups.
 
         Raises:
-            ValueError: There are no such groups.
+            DataError: There are no such groups.
         """
         if by == "video":
             return np.arange(self.num_videos), self.paths
-        if by == "class" and self.label is not None and len(self.classes):
+        if by == "root" and self.roots is not None:
+            return self.roots, self.root_names
+        if by == "class" and isinstance(self.label, np.ndarray) and len(self.classes):
             return self.label, self.classes
-        if by == "class":
-            raise ValueError("by='class' needs classes: say what videos are of, as in data.labels=folder")
-        raise ValueError(f"by must be 'video' or 'class', got {by!r}")
+        table = None if self.described is None else self.described.table
+        if by not in ("class", "root") and table is not None and by in table.column_names:
+            values = [str(value) for value in table[by].to_pylist()]
+            names, numbers = np.unique(np.array(values), return_inverse=True)
+            return numbers.astype(np.int64), names.tolist()
+        there = ["video", *["class"] * bool(self.classes), *["root"] * (self.roots is not None)]
+        raise DataError(
+            f"by={by}: the videos are not told apart by that.\nTake one of"
+            f" {', '.join([*there, *([] if table is None else table.column_names)])}, or say what videos are of with"
+            " data.labels"
+        )
 
     def __reduce__(self) -> tuple:
         if self.folder is None:
             return VideoIndex, tuple(getattr(self, column.name) for column in fields(self))
         # A worker maps the columns instead of unpickling them. The folder of columns is named, not the index's own,
         # whose columns may be replaced before the worker looks.
-        return _mapped, (self.folder, self.label, self.classes)
+        return _mapped, (self.folder, self.described, self.roots, self.root_names)
 
     @property
     def num_videos(self) -> int:
@@ -177,7 +215,7 @@ class VideoIndex:
             codec=self.codec(video_id),
         )
 
-    def locate(self, frame_ids: Int[np.ndarray, " n"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    def locate(self, frame_ids: Int[np.ndarray, "*n"]) -> tuple[Int64[np.ndarray, "*n"], Int64[np.ndarray, "*n"]]:
         """Return the video id and the frame index of each frame id."""
         frame_ids = np.asarray(frame_ids, np.int64)
         video_ids = np.searchsorted(self.columns.offset, frame_ids, side="right") - 1
@@ -187,11 +225,11 @@ class VideoIndex:
         """Return for each frame id the frame index, in its video, of the keyframe that decoding must begin at."""
         return self.columns.start[np.asarray(frame_ids)].astype(np.int64)
 
-    def pts_seconds(self, frame_ids: Int[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    def pts_seconds(self, frame_ids: Int[np.ndarray, "*n"]) -> Float64[np.ndarray, "*n"]:
         """Return the presentation time of each frame id, in seconds."""
         video_ids, _ = self.locate(frame_ids)
-        numerator, denominator = self.columns.time_base[video_ids].T
-        return self.columns.pts[np.asarray(frame_ids)] * numerator / denominator
+        time_base = self.columns.time_base[video_ids]
+        return self.columns.pts[np.asarray(frame_ids)] * time_base[..., 0] / time_base[..., 1]
 
     @property
     def num_hdr(self) -> dict[str, int]:
@@ -280,5 +318,7 @@ class VideoIndex:
         return text.hexdigest()
 
 
-def _mapped(folder: Path, label: np.ndarray | None, classes: Sequence[str]) -> VideoIndex:
-    return VideoIndex(*load_columns(folder), label=label, classes=classes)
+def _mapped(
+    folder: Path, described: Description | None, roots: np.ndarray | None, root_names: Sequence[str]
+) -> VideoIndex:
+    return VideoIndex(*load_columns(folder), described=described, roots=roots, root_names=root_names)

@@ -26,6 +26,7 @@ def check_arguments(
     shard: str,
     on_error: str = "raise",
     seed: int = 0,
+    clip_length: int = 1,
 ) -> None:
     """Check what can be checked of a loader's arguments before there is an index.
 
@@ -47,10 +48,12 @@ def check_arguments(
             raise ValueError(f"{name} must be at least 1, got {value!r}")
     if not isinstance(lookahead_bytes, int):
         raise ValueError(f"lookahead_bytes must be a whole number, such as {2**30}, got {lookahead_bytes!r}")
-    if lookahead_bytes < 3 * height * width * (batch_size + 1):
+    needed = 3 * height * width * (batch_size + 1) * clip_length
+    if lookahead_bytes < needed:
+        clips = f" clips of {clip_length}" if clip_length > 1 else ""
         raise ValueError(
-            f"lookahead_bytes must hold more than a batch of {batch_size} frames of {height}x{width}, which is"
-            f" {3 * height * width * (batch_size + 1)} bytes, got {lookahead_bytes}"
+            f"lookahead_bytes must hold more than a batch of {batch_size}{clips} frames of {height}x{width}, which is"
+            f" {needed} bytes, got {lookahead_bytes}"
         )
 
 

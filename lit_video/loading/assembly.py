@@ -34,9 +34,9 @@ class Piece:
 
     Attributes:
         gathered: Its images.
-        places: This rank's positions that it covers.
-        kept: Those of them that the images are of, ascending: all, unless frames were left out.
-        stand_ins: Frame ids of images that are of another frame than the order has there, by position.
+        places: This rank's places in the order that it covers, counted in samples.
+        kept: Those of them that the images are of, ascending: all, unless some were left out.
+        stand_ins: Sample ids of what is another sample than the order has there, by place.
     """
 
     gathered: Gathered
@@ -64,6 +64,8 @@ class Costs(NamedTuple):
 class Assembly:
     """Turns a plan into the images of successive batches.
 
+    A position is a frame's: where samples are clips of T frames, each has T positions, and comes whole or not at all.
+
     Args:
         plan: The reads.
         pool: At least as many slots as the plan's budget needs.
@@ -71,14 +73,23 @@ class Assembly:
         admission: Positions ahead of the next batch of which the reads may be under way.
         gather: Makes a batch of the pool's frames and the numbers of slots.
         faults: Says what to do about frames that cannot be decoded.
+        clip: T, frames of a sample.
 
     Attributes:
         costs: Of the reads that were done so far.
     """
 
     def __init__(
-        self, plan: Plan, pool: SlotPool, workers: Workers, admission: int, gather: MakeBatch, faults: Faults
+        self,
+        plan: Plan,
+        pool: SlotPool,
+        workers: Workers,
+        admission: int,
+        gather: MakeBatch,
+        faults: Faults,
+        clip: int = 1,
     ) -> None:
+        self._clip = clip
         self._plan, self._pool, self._workers, self._admission = plan, pool, workers, admission
         self._gather, self._faults = gather, faults
         self._next_read = next(plan, None)
@@ -87,22 +98,22 @@ class Assembly:
         self._num_submitted = 0
         self._slot_of: dict[int, int | None] = {}  # decoded positions; None: left out
         self.costs = Costs(0, 0, 0)
-        self._stand_ins: dict[int, int] = {}  # positions that show another frame than the order's: its frame id
+        self._stand_ins: dict[int, int] = {}  # places that show another sample than the order's: its id
         self._uses: dict[int, int] = {}  # positions that a slot still has to fill
 
     def pieces(self, sizes: Iterable[int]) -> Iterator[Piece]:
-        """Yield batches of these sizes, which cover the plan's positions from the first on.
+        """Yield batches of these sizes in samples, which cover the plan's positions from the first on.
 
         Raises:
             Exception: What a decoder raised; DecodeError where a frame could not be had.
         """
         for size in sizes:
-            positions = range(self._cursor, self._cursor + size)
+            positions = range(self._cursor, self._cursor + size * self._clip)
             self._admit()
-            while not all(position in self._slot_of for position in positions):
-                if not self._collect():
-                    return
-            if not self._fill_if_empty(positions):
+            if not self._collect_all(positions):
+                return
+            mended = self._mend_clips(positions) if self._clip > 1 else self._fill_if_empty(positions)
+            if not mended:
                 return
             yield self._take(positions)
 
@@ -128,6 +139,14 @@ class Assembly:
         self._jobs[job.number] = job
         self._workers.submit(job)
 
+    def _collect_all(self, positions: Iterable[int]) -> bool:
+        """Wait until all positions are decoded or given up; tell whether they are."""
+        waited_for = [position for position in positions if position not in self._slot_of]
+        while not all(position in self._slot_of for position in waited_for):
+            if not self._collect():
+                return False
+        return True
+
     def _collect(self) -> bool:
         """Wait for one job; tell whether there was one, for once the workers are stopped there is none."""
         done = self._workers.wait()
@@ -136,8 +155,8 @@ class Assembly:
         job = self._jobs.pop(done.number)
         self.costs = self.costs.with_read(job.read)
         missing = self._faults.missing(job, done.error)
-        if not missing and (frame_id := self._faults.settle(job)) is not None:
-            self._stand_ins.update(dict.fromkeys(job.read.positions[0], frame_id))
+        if not missing and (sample_id := self._faults.settle(job)) is not None:
+            self._stand_ins.update(dict.fromkeys(job.read.positions[0], sample_id))
         for frame_index, slot, positions in zip(job.read.frame_indices, job.slots, job.read.positions, strict=True):
             if frame_index in missing:
                 assert isinstance(done.error, DecodeError)
@@ -168,21 +187,50 @@ class Assembly:
         del self._slot_of[positions[0]]
         self._faults.expect(self._num_submitted, redraw)
         self._hand_out(Job(self._num_submitted, read, [slot]))
-        while positions[0] not in self._slot_of:
-            if not self._collect():
-                return False
+        return self._collect_all([positions[0]])
+
+    def _mend_clips(self, positions: range) -> bool:
+        """Give up clips of which a frame failed, or have others decoded in their place; tell whether that is done."""
+        clips = [range(first, first + self._clip) for first in positions[:: self._clip]]
+        lost = [clip for clip in clips if any(self._slot_of[position] is None for position in clip)]
+        for clip in lost:
+            self._give_up(clip)
+        for clip in lost:
+            is_last = len(lost) == len(clips) and clip is lost[0]
+            for reads, redraw in self._faults.clip_in_place_of(clip[0] // self._clip, is_last):
+                if not self._decode_instead(clip, reads):
+                    return False
+                if all(self._slot_of[position] is not None for position in clip):
+                    self._stand_ins[clip[0] // self._clip] = self._faults.settle_clip(redraw)
+                    break
+                self._give_up(clip)
         return True
+
+    def _give_up(self, clip: range) -> None:
+        for position in clip:
+            if (slot := self._slot_of[position]) is not None:
+                self._release(slot, 1)
+                self._slot_of[position] = None
+
+    def _decode_instead(self, clip: range, reads: Sequence[GopRead]) -> bool:
+        """Have a clip decoded where another was given up: tell whether all of its reads ended."""
+        for position in clip:
+            del self._slot_of[position]
+        for read in reads:
+            self._submit(read)
+        return self._collect_all(clip)
 
     def _take(self, positions: range) -> Piece:
         slot_of = {position: self._slot_of.pop(position) for position in positions}
         kept = {position: slot for position, slot in slot_of.items() if slot is not None}
-        self._faults.forget(positions)
-        stand_ins = {position: self._stand_ins.pop(position) for position in kept if position in self._stand_ins}
+        places = range(positions.start // self._clip, positions.stop // self._clip)
+        self._faults.forget(places)
+        stand_ins = {place: self._stand_ins.pop(place) for place in places if place in self._stand_ins}
         gathered = self._gather(self._pool.frames, torch.tensor(list(kept.values()), dtype=torch.int64))
         for slot in kept.values():
             self._release(slot, 1)
         self._cursor = positions.stop
-        return Piece(gathered, positions, list(kept), stand_ins)
+        return Piece(gathered, places, [position // self._clip for position in kept][:: self._clip], stand_ins)
 
     def _release(self, slot: int, uses: int) -> None:
         self._uses[slot] -= uses

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lit_video.loading.assembly import Assembly, Background, Costs, MakeBatch, Piece
 from lit_video.loading.faults import Fault, Faults
@@ -16,7 +15,7 @@ from lit_video.loading.workers import Workers
 from lit_video.planning.planner import Plan
 from lit_video.planning.sharding import RankOrder
 
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]
 Weigh = Callable[[np.ndarray], np.ndarray]
 
 # A stopped thread ends after the read that it is at; one that takes longer is left to end alone.
@@ -61,7 +60,8 @@ class EpochRun:
         self.pool, self.order = pool, order
         self.batches_left = len(order.batch_sizes)
         self._workers, self._faults = workers, faults
-        self._assembly = Assembly(reads, pool, workers, admission, gather, faults)
+        clip = order.population.frames_per_sample
+        self._assembly = Assembly(reads, pool, workers, admission, gather, faults, clip)
         self._counted = self._assembly.costs
         self._background = Background(lambda: _deliveries(order, self._assembly, weigh))
 
@@ -73,7 +73,10 @@ class EpochRun:
             return None
         piece, described = item
         self.batches_left -= 1
-        return Delivery({"image": piece.gathered.take(), **described}, len(piece.places))
+        images, population = piece.gathered.take(), self.order.population
+        if population.clip_length is not None:
+            images = images.unflatten(0, (-1, population.clip_length))
+        return Delivery({"image": images, **described}, len(piece.places))
 
     def new_costs(self) -> Costs:
         """Return what the reads cost that were done since this was last asked."""
@@ -102,17 +105,22 @@ def _describe(order: RankOrder, piece: Piece, weigh: Weigh) -> Batch:
     """Return all of a batch but its images."""
     places = slice(piece.places.start, piece.places.stop)
     kept = np.array(piece.kept, np.int64) - places.start
-    index, frame_ids, positions = order.index, order[places][kept], order.positions(places)[kept]
+    population, positions = order.population, order.positions(places)[kept]
+    sample_ids, is_due = order[places][kept], positions < len(order.order)
     for row, place in enumerate(piece.kept):
-        frame_ids[row] = piece.stand_ins.get(place, frame_ids[row])
-    video_ids, frame_indices = index.locate(frame_ids)
-    batch = {
-        "video_id": torch.from_numpy(video_ids),
-        "frame_index": torch.from_numpy(frame_indices),
-        "pts_seconds": torch.from_numpy(index.pts_seconds(frame_ids)),
-        "position": torch.from_numpy(positions),
-        "weight": torch.from_numpy(weigh(frame_ids)).float(),
+        sample_ids[row] = piece.stand_ins.get(place, sample_ids[row])
+    frame_ids, is_pad = population.frames_of(sample_ids)
+    frames = {
+        "frame_index": population.index.locate(frame_ids)[1],
+        "pts_seconds": population.index.pts_seconds(frame_ids),
+        "is_pad": is_pad,
     }
-    if index.label is not None:
-        batch["label"] = torch.from_numpy(index.label[video_ids])
-    return batch
+    if population.clip_length is None:
+        frames = {name: values[:, 0] for name, values in frames.items() if name != "is_pad"}
+    samples = {
+        "video_id": population.videos_of(sample_ids),
+        "position": np.minimum(positions, len(order.order) - 1),
+        "weight": (weigh(sample_ids) * is_due).astype(np.float32),
+    }
+    described = {name: torch.from_numpy(values) for name, values in (samples | frames).items()}
+    return described | population.labels_of(sample_ids, frame_ids)

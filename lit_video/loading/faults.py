@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+
 from lit_video.decoders.refusals import reasons
-from lit_video.index import VideoIndex
+from lit_video.index import Samples, as_population
 from lit_video.loading.workers import Job
-from lit_video.planning.planner import GopRead
+from lit_video.planning.planner import GopRead, plan
 from lit_video.support.errors import DecodeError
 from lit_video.support.rng import rng
 
@@ -27,7 +30,7 @@ class Fault(NamedTuple):
         frame_index: Its place there.
         epoch: In which it should have come.
         reason: Why it did not.
-        positions: That it should have filled.
+        positions: That it should have filled; of clips, those that it took with it.
         replaced_by: Path and frame index of the frame that came in its place, or None.
     """
 
@@ -46,12 +49,14 @@ class Redraw:
     Attributes:
         original: Frame id of the one that failed first.
         reason: Why it did.
+        sample: Sample id of the one that stands in.
         attempt: How often was drawn since.
         is_noted: The ledger has it already.
     """
 
     original: int
     reason: str
+    sample: int = -1
     attempt: int = 0
     is_noted: bool = False
 
@@ -61,11 +66,11 @@ class Faults:
 
     A frame's replacement is a function of seed, epoch and the frame: whatever number of threads, workers or ranks, and
     however far the planner looks ahead, the same frame comes in its place. Drawn anew until one can be decoded, it is
-    uniform over the frames that can.
+    uniform over the samples that can. Of a clip the first frame that fails takes all of it.
 
     Args:
         policy: `raise`, `skip` or `redraw`.
-        index: The videos.
+        index: The videos, or the samples of them.
         seed: The run's.
         epoch: This one.
         trust_flags: Frames of which only their decoder says that they are damaged are.
@@ -74,8 +79,10 @@ class Faults:
         ledger: Frames that were not delivered, in no particular order.
     """
 
-    def __init__(self, policy: str, index: VideoIndex, seed: int, epoch: int, trust_flags: bool = True) -> None:
-        self._policy, self._index, self._seed, self._epoch = policy, index, seed, epoch
+    def __init__(self, policy: str, index: Samples, seed: int, epoch: int, trust_flags: bool = True) -> None:
+        self._population = as_population(index)
+        self._index, self._clip = self._population.index, self._population.frames_per_sample
+        self._policy, self._seed, self._epoch = policy, seed, epoch
         self._trust_flags = trust_flags
         self._redraws: dict[int, Redraw] = {}  # by number of the job that decodes a replacement
         self._left_out: dict[int, Redraw] = {}  # by position
@@ -116,6 +123,10 @@ class Faults:
         frame_id = int(self._index.offset[job.read.video_id]) + frame_index
         before = self._redraws.pop(job.number, None) or Redraw(frame_id, error.cause)
         positions = job.read.positions[job.read.frame_indices.index(frame_index)]
+        if self._clip > 1:  # what becomes of the clip is told when its batch is due
+            for position in positions:
+                self._left_out.setdefault(position // self._clip, before)
+            return None
         if self._policy == "skip" and not before.is_noted:
             self._note(before, None, len(positions))
             self._left_out.update(dict.fromkeys(positions, replace(before, is_noted=True)))
@@ -123,6 +134,49 @@ class Faults:
         if before.attempt == MOST_REDRAWS:
             raise error
         return self._draw(before, positions)
+
+    def clip_in_place_of(self, place: int, is_last: bool) -> Iterator[tuple[list[GopRead], Redraw]]:
+        """Yield clips to try, as reads and what they stand in for, in the place of one that failed; none: leave it out.
+
+        Args:
+            place: Of the clip, counted in clips.
+            is_last: Nothing else is left of its batch: no model takes an empty one.
+
+        Raises:
+            DecodeError: Too many replacements failed as well.
+        """
+        lost = self._left_out[place]
+        if self._policy == "skip":
+            self._note(lost, None, 1)
+        if self._policy == "redraw" or is_last:
+            for attempt in range(MOST_REDRAWS):
+                sample, reads = self._draw_sound(lost.original, attempt, place)
+                yield reads, replace(lost, sample=sample, is_noted=self._policy == "skip")
+            path, frame = self._place(lost.original)
+            raise DecodeError(path, [frame], int(self._index.lengths[self._video_of(lost.original)]), lost.reason)
+
+    def _draw_sound(self, original: int, attempt: int, place: int) -> tuple[int, list[GopRead]]:
+        """Return a sample without known damage, as far as there is one to be found, and its reads for a place."""
+        draw = rng(self._seed, "redraw", self._epoch, original, attempt)
+        drawn = (int(draw.integers(self._population.num_samples)) for _ in range(MOST_DRAWS))
+        sample = next(drawn)
+        while self._is_damaged(sample) and (another := next(drawn, None)) is not None:
+            sample = another
+        return sample, self._reads_of(sample, place)
+
+    def _is_damaged(self, sample: int) -> bool:
+        return any(reasons(self._index, read, self._trust_flags) for read in self._reads_of(sample, 0))
+
+    def _reads_of(self, sample: int, place: int) -> list[GopRead]:
+        reads = plan(np.array([sample]), self._population, self._clip, self._clip)
+        first = place * self._clip
+        return [replace(r, positions=tuple(tuple(p + first for p in at) for at in r.positions)) for r in reads]
+
+    def settle_clip(self, redraw: Redraw) -> int:
+        """Note that a clip came in the place of another, and return its sample id."""
+        if not redraw.is_noted:
+            self._note(redraw, int(self._population.frames_of(np.array([redraw.sample]))[0][0, 0]), 1)
+        return redraw.sample
 
     def last_resort(self, positions: range) -> tuple[GopRead, Redraw]:
         """Return what to decode for the first of the positions of a batch that would be empty: no model takes that."""
@@ -134,26 +188,22 @@ class Faults:
             self._left_out.pop(position, None)
 
     def _draw(self, before: Redraw, positions: tuple[int, ...]) -> tuple[GopRead, Redraw]:
-        draw = rng(self._seed, "redraw", self._epoch, before.original, before.attempt)
-        drawn = (int(draw.integers(self._index.num_frames)) for _ in range(MOST_DRAWS))
-        reads = [self._read_of(next(drawn), positions)]
-        while reasons(self._index, reads[-1], self._trust_flags) and (frame := next(drawn, None)) is not None:
-            reads.append(self._read_of(frame, positions))
-        return reads[-1], replace(before, attempt=before.attempt + 1)
+        sample, (read,) = self._draw_sound(before.original, before.attempt, positions[0])
+        return replace(read, positions=(positions,)), replace(before, sample=sample, attempt=before.attempt + 1)
 
     def expect(self, number: int, redraw: Redraw) -> None:
         """Remember that job `number` decodes a replacement."""
         self._redraws[number] = redraw
 
     def settle(self, job: Job) -> int | None:
-        """Return the frame id that a job which ended well delivers in the place of another, or None if of no other."""
+        """Return the sample id that a job which ended well delivers in the place of another, or None if of no other."""
         redraw = self._redraws.pop(job.number, None)
         if redraw is None:
             return None
-        frame_id = int(self._index.offset[job.read.video_id]) + job.read.frame_indices[0]
         if not redraw.is_noted:
+            frame_id = int(self._index.offset[job.read.video_id]) + job.read.frame_indices[0]
             self._note(redraw, frame_id, len(job.read.positions[0]))
-        return frame_id
+        return redraw.sample
 
     def _note(self, redraw: Redraw, replaced_by: int | None, positions: int) -> None:
         (path, frame_index), instead = self._place(redraw.original), None
@@ -162,10 +212,8 @@ class Faults:
         self.ledger.append(Fault(path, frame_index, self._epoch, redraw.reason, instead, positions))
 
     def _place(self, frame_id: int) -> tuple[str, int]:
-        video_id = int(self._index.offset.searchsorted(frame_id, side="right")) - 1
+        video_id = self._video_of(frame_id)
         return self._index.path(video_id), frame_id - int(self._index.offset[video_id])
 
-    def _read_of(self, frame_id: int, positions: tuple[int, ...]) -> GopRead:
-        video_id = int(self._index.offset.searchsorted(frame_id, side="right")) - 1
-        start = int(self._index.columns.start[frame_id])
-        return GopRead(video_id, start, (frame_id - int(self._index.offset[video_id]),), (positions,))
+    def _video_of(self, frame_id: int) -> int:
+        return int(self._index.offset.searchsorted(frame_id, side="right")) - 1

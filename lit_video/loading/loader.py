@@ -14,7 +14,7 @@ import torch
 
 from lit_video.decoders.base import Decoder, check_codecs
 from lit_video.decoders.geometry import parse_size
-from lit_video.index import VideoIndex
+from lit_video.index import Samples, VideoIndex, as_population
 from lit_video.loading.arguments import check_arguments, warn_of_lost_bits, warn_of_short_sight
 from lit_video.loading.counters import Counts
 from lit_video.loading.epoch import PATIENCE_SECONDS, Batch, Delivery, EpochRun
@@ -40,9 +40,12 @@ class VideoLoader:
     int64 [B]; `pts_seconds` float64 [B]; `weight` float32 [B]; and `label` int64 [B] where the data set has labels.
     `position` is the place in the epoch's order, the same for every number of ranks, workers and threads.
 
+    Where samples are clips of T frames, `image` is [B, T, 3, H, W], `frame_index` and `pts_seconds` are [B, T], and
+    `is_pad` bool [B, T] says which frames stand for what lies beyond the end of a clip's stretch.
+
     Args:
-        index: The videos.
-        sampler: Says which frame comes at which position.
+        index: The videos, or the samples of them that exist for this run.
+        sampler: Says which sample comes at which position.
         decoder: Factory `(index, size) -> Decoder`.
         size: Of the frames, `[height, width]` in pixels; an int is a square.
         batch_size: Of this rank.
@@ -53,6 +56,8 @@ class VideoLoader:
         lookahead_bytes: Memory for decoded frames that wait.
         lookahead: Positions that a read looks ahead; by default as far as the memory lasts.
         drop_last: Leave out the last batch where it is short.
+        pad_last: Deliver the last batch whatever is left of it, with `weight` 0 where a rank is given a sample again
+            to have as many as the others: for evaluation, where each sample is to count once.
         seed: The run's seed, which the sampler was made with.
         rank: This one, from 0.
         world_size: Number of ranks.
@@ -74,7 +79,7 @@ class VideoLoader:
 
     def __init__(
         self,
-        index: VideoIndex,
+        index: Samples,
         sampler: Sampler,
         decoder: MakeDecoder,
         size: int | Sequence[int] = 224,
@@ -85,6 +90,7 @@ class VideoLoader:
         lookahead_bytes: int = 2**30,
         lookahead: int | None = None,
         drop_last: bool = False,
+        pad_last: bool = False,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -104,11 +110,14 @@ class VideoLoader:
             shard,
             on_error,
             seed,
+            as_population(index).frames_per_sample,
         )
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be in [0, {world_size}), got {rank}")
-        self.index, self.sampler, self.seed = index, sampler, seed
+        self.population, self.sampler, self.seed = as_population(index), sampler, seed
+        self.index = self.population.index
         self.batch_size, self.drop_last, self.shard = batch_size, drop_last, shard
+        self.pad_last = pad_last
         self.rank, self.world_size = rank, world_size
         self.size = parse_size(size)
         self.counts = Counts()
@@ -124,9 +133,9 @@ class VideoLoader:
         self._run: EpochRun | None = None
         self._place = Place(0, 0)
         self._under_way = False  # a batch was handed out since the place was set
-        check_codecs(decoder, index)
+        check_codecs(decoder, self.population)
         if rank == 0:
-            warn_of_lost_bits(index)
+            warn_of_lost_bits(self.index)
 
     @cached_property
     def budget(self) -> Budget:
@@ -136,11 +145,23 @@ class VideoLoader:
             ValueError: It does not hold a batch.
         """
         num_slots = self._lookahead_bytes // (3 * self.size[0] * self.size[1])
-        num_positions, num_gops = len(self._order(Place(0, 0))), len(self.index.keyframes) - 1
-        budget = divide(num_slots, self.batch_size, num_positions, self.index.num_frames, num_gops, self._lookahead)
-        reach = self.world_size * min(budget.lookahead, budget.held)
+        clip, num_positions = self.population.frames_per_sample, len(self._order(Place(0, 0)))
+        budget = divide(
+            num_slots - self._spare,
+            self.batch_size * clip,
+            num_positions * clip,
+            self.population.num_distinct_frames,
+            self.population.num_gops,
+            None if self._lookahead is None else self._lookahead * clip,
+        )
+        reach = self.world_size * min(budget.lookahead, budget.held) // clip
         warn_of_short_sight(self.sampler, num_positions, reach)
         return budget
+
+    @property
+    def _spare(self) -> int:
+        """Slots for a clip that comes in the place of another; a frame that does takes the other's slot."""
+        return self.population.frames_per_sample if self.population.frames_per_sample > 1 else 0
 
     @property
     def device(self) -> torch.device:
@@ -205,6 +226,11 @@ class VideoLoader:
         """The place after the last batch that was handed out."""
         return self._place
 
+    @property
+    def next_place(self) -> Place:
+        """Where the next iterator begins: at the place, or with the next epoch where one was left under way."""
+        return Place(self._place.epoch + 1, 0) if self._under_way else self._place
+
     def batches_from(self, place: Place) -> int:
         """Return the number of batches from a place to the end of its epoch."""
         return len(self._order(place).batch_sizes)
@@ -215,13 +241,13 @@ class VideoLoader:
 
     def state_at(self, epoch: int, position: int) -> dict[str, int | str]:
         """Return the state of a run that has processed `position` positions of an epoch, all ranks together."""
-        digest = order_digest(self.index, self.sampler.order(epoch))
+        digest = order_digest(self.population, self.sampler.order(epoch))
         return {
             "seed": self.seed,
             "epoch": epoch,
             "position": position,
             "order_digest": digest,
-            "num_frames": self.index.num_frames,
+            "num_frames": self.population.num_samples,
         }
 
     def load_state_dict(self, state: dict[str, int | str]) -> None:
@@ -238,7 +264,7 @@ class VideoLoader:
         Raises:
             ResumeError: As `load_state_dict`.
         """
-        return check_place(state, self.seed, self.index, self.sampler)
+        return check_place(state, self.seed, self.population, self.sampler)
 
     def go_to(self, place: Place) -> None:
         """Have the next iterator begin at `place`, or with the next epoch where what is left makes no batch."""
@@ -254,7 +280,7 @@ class VideoLoader:
     def _order(self, place: Place) -> RankOrder:
         return RankOrder(
             self.sampler.order(place.epoch),
-            self.index,
+            self.population,
             self.batch_size,
             self.rank,
             self.world_size,
@@ -262,20 +288,22 @@ class VideoLoader:
             self.drop_last,
             self.shard,
             (self.seed, place.epoch),
+            self.pad_last,
         )
 
     def _start(self) -> EpochRun:
-        if self._under_way:
-            self._place, self._under_way = Place(self._place.epoch + 1, 0), False
+        self._place, self._under_way = self.next_place, False
         self._stop()
         order, budget = self._order(self._place), self.budget
         if self._pool is None:
-            self._pool = SlotPool(budget.slots, self.size, self._decoder(0).device, shared=self.num_workers > 0)
+            self._pool = SlotPool(
+                budget.slots + self._spare, self.size, self._decoder(0).device, shared=self.num_workers > 0
+            )
         workers = self._start_workers(self._pool)
-        reads = plan(order, self.index, budget.lookahead, budget.held)
+        reads = plan(order, self.population, budget.lookahead, budget.held)
         gather = choose_gather(self._pool.frames.device, self.device)
         trust = getattr(self._decoder(0), "trust_flags", True)
-        faults = Faults(self.on_error, self.index, self.seed, self._place.epoch, trust)
+        faults = Faults(self.on_error, self.population, self.seed, self._place.epoch, trust)
         self._run = EpochRun(order, reads, self._pool, workers, budget.admission, gather, self._weigh, faults)
         return self._run
 
@@ -309,7 +337,7 @@ class VideoLoader:
         while len(self._decoders) <= number:
             self._decoders.append(self._make_decoder(self.index, self.size))
             if len(self._decoders) == 1:  # what it reads it may know only now
-                check_codecs(self._decoders[0], self.index)
+                check_codecs(self._decoders[0], self.population)
         return self._decoders[number]
 
     def _stop(self) -> None:
@@ -341,7 +369,7 @@ class VideoLoader:
 
     def _count(self, run: EpochRun, delivery: Delivery) -> None:
         counts, costs, faults = self.counts, run.new_costs(), run.new_faults()
-        counts.images += len(delivery.batch["image"])
+        counts.images += delivery.batch["video_id"].numel() * self.population.frames_per_sample
         counts.batches += 1
         counts.skipped_frames += sum(fault.positions for fault in faults)
         self.ledger += faults
@@ -349,7 +377,7 @@ class VideoLoader:
         counts.delivered_frames += costs.delivered_frames
         counts.decoded_frames += costs.decoded_frames
         counts.peak_held_frames = max(counts.peak_held_frames, run.pool.peak_held)
-        done = self._place.position + delivery.num_positions * self.world_size
+        done = min(self._place.position + delivery.num_positions * self.world_size, len(run.order.order))
         self._place, self._under_way = Place(self._place.epoch, done), True
         if not run.batches_left:
             self._note_left_out(run.order, self._place.epoch)
@@ -359,7 +387,8 @@ class VideoLoader:
         """Note, on one rank, what no rank delivered because it could not be dealt out evenly."""
         if self.rank == 0 and not self.drop_last:
             for position in order.left_out.tolist():
-                video_ids, frames = self.index.locate(order.order[position : position + 1])
+                samples = np.asarray(order.order[position : position + 1])
+                video_ids, frames = self.index.locate(self.population.frames_of(samples)[0][:, 0])
                 path, reason = self.index.path(int(video_ids[0])), "the last batch could not be dealt out evenly"
                 self.ledger.append(Fault(path, int(frames[0]), epoch, reason))
                 self.counts.skipped_frames += 1

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lit_video.index import VideoIndex
+from lit_video.index import Samples, as_population
 from lit_video.samplers.base import Order, Sampler
 from lit_video.support.errors import ResumeError
 
@@ -24,7 +24,7 @@ class Place(NamedTuple):
     position: int
 
 
-def order_digest(index: VideoIndex, order: Order) -> str:
+def order_digest(index: Samples, order: Order) -> str:
     """Return what names an epoch's order of this data: equal only if both are."""
     text = hashlib.blake2b(f"{index.digest()} {len(order)} ".encode(), digest_size=16)
     stride = BLOCK * max(1, len(order) // DIGESTED)
@@ -33,7 +33,7 @@ def order_digest(index: VideoIndex, order: Order) -> str:
     return text.hexdigest()
 
 
-def check_place(state: Mapping[str, int | str], seed: int, index: VideoIndex, sampler: Sampler) -> Place:
+def check_place(state: Mapping[str, int | str], seed: int, index: Samples, sampler: Sampler) -> Place:
     """Return the place that `state` names.
 
     Raises:
@@ -46,8 +46,8 @@ def check_place(state: Mapping[str, int | str], seed: int, index: VideoIndex, sa
     length = len(sampler.order(place.epoch))
     _refuse_if(state["seed"] != seed, f"with seed {state['seed']}, and this run has seed {seed}", place)
     _refuse_if(
-        state["num_frames"] != index.num_frames,
-        f"on {state['num_frames']} frames, and the videos now have {index.num_frames}",
+        state["num_frames"] != index.num_samples,
+        f"on {state['num_frames']} {_samples(index)}, and the videos now have {index.num_samples}",
         place,
     )
     _refuse_if(
@@ -57,6 +57,10 @@ def check_place(state: Mapping[str, int | str], seed: int, index: VideoIndex, sa
     )
     _refuse_if(not 0 <= place.position < length, f"which is none of the {length} that there are", place)
     return place
+
+
+def _samples(index: Samples) -> str:
+    return "frames" if as_population(index).clip_length is None else "clips"
 
 
 def _refuse_if(wrong: bool, what: str, place: Place) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lit_video.bias.planner_law import planner_lookahead
-from lit_video.index import VideoIndex
+from lit_video.index import Samples, as_population
 from lit_video.samplers.base import Order
 from lit_video.support.rng import rng
 
@@ -29,7 +29,8 @@ class GopRead:
         video_id: Row of the video in the index.
         start: Frame index of the keyframe that decoding starts from.
         frame_indices: Wanted frames, ascending, none twice.
-        positions: For each wanted frame, the positions of the order that it fills, ascending.
+        positions: For each wanted frame, the positions that it fills, ascending: of the order, or where samples are
+            clips of T frames, T for each of its positions.
     """
 
     video_id: int
@@ -96,7 +97,7 @@ def divide(
     return Budget(slots, admission, held, lookahead)
 
 
-def plan(order: Order, index: VideoIndex, lookahead: int, budget: int) -> Plan:
+def plan(order: Order, index: Samples, lookahead: int, budget: int) -> Plan:
     """Group the frames that are wanted soon by the keyframe that decoding must start from.
 
     Reads come in order of first need. A frame wanted twice is decoded once::
@@ -106,9 +107,10 @@ def plan(order: Order, index: VideoIndex, lookahead: int, budget: int) -> Plan:
         reads       [0 . . . 4][5 6]
 
     Args:
-        order: Frame ids by position.
-        index: Where decoding must begin for each frame.
-        lookahead: Positions that a read looks ahead, W, the missed one included. 1 decodes for every position anew.
+        order: Sample ids by position.
+        index: Where decoding must begin for each frame, and where samples are not all of its frames, which they are.
+        lookahead: Positions that a read looks ahead, W, the missed one included, each frame of a clip being one. 1
+            decodes for every position anew.
         budget: The most frames kept for later positions at any time; the missed frame passes even at 0.
 
     Raises:
@@ -132,9 +134,11 @@ class Plan(Iterator[GopRead]):
         decoded_frames: Frames that they decode, from keyframe to last wanted frame.
     """
 
-    def __init__(self, order: Order, index: VideoIndex, lookahead: int, budget: int) -> None:
-        self._order, self._index, self._lookahead, self._budget = order, index, lookahead, budget
-        self._keyframes = index.keyframes
+    def __init__(self, order: Order, index: Samples, lookahead: int, budget: int) -> None:
+        self._population = as_population(index)
+        self._index = self._population.index
+        self._order, self._lookahead, self._budget = order, lookahead, budget
+        self._num_positions = len(order) * self._population.frames_per_sample
         self._position = 0  # the next one to look at
         self._fetched = 0  # positions of the order that were looked at
         self._gop_of: deque[int] = deque()  # keyframe ids of the positions from _position to _fetched
@@ -143,7 +147,7 @@ class Plan(Iterator[GopRead]):
         self._held = 0  # frames kept for positions ahead
         self._let_go: dict[int, int] = {}  # position -> frames that it is the last to want
         # With fewer positions in sight than there are GOPs, a look-ahead rarely finds a second frame of one.
-        self._staggers = len(self._keyframes) - 1 < lookahead < len(order)
+        self._staggers = self._population.num_gops < lookahead < self._num_positions
         self._touched: set[int] = set()  # GOPs that were read before
         self._stagger = rng(0, "planner.stagger")
         self.num_reads = self.delivered_frames = self.decoded_frames = 0
@@ -168,8 +172,11 @@ class Plan(Iterator[GopRead]):
 
     def _fetch(self, end: int) -> None:
         """Sort the positions before `end`, and the rest of their block, by GOP."""
-        while self._fetched < min(end, len(self._order)):
-            frame_ids = np.asarray(self._order[self._fetched : self._fetched + BLOCK])
+        each = self._population.frames_per_sample
+        while self._fetched < min(end, self._num_positions):
+            place = self._fetched // each
+            sample_ids = np.asarray(self._order[place : place + max(1, BLOCK // each)])
+            frame_ids = self._population.frames_of(sample_ids)[0].ravel()
             video_ids, frame_indices = self._index.locate(frame_ids)
             gops = (self._index.offset[video_ids] + self._index.start_of(frame_ids)).tolist()
             for position, (gop, frame_index) in enumerate(
@@ -216,11 +223,15 @@ class Plan(Iterator[GopRead]):
             return kept
         self._touched.add(gop)
         end = self._position + max(1, math.ceil(self._lookahead * self._stagger.random()))
-        row = int(np.searchsorted(self._keyframes, gop))
-        if len(kept) == self._keyframes[row + 1] - gop:
+        if len(kept) == self._population.num_frames_in(gop, self._end_of(gop)):
             return kept
         near = {frame: [place for place in positions if place < end] for frame, positions in kept.items()}
         return {frame: positions for frame, positions in near.items() if positions}
+
+    def _end_of(self, gop: int) -> int:
+        video_id = int(np.searchsorted(self._index.offset, gop, side="right")) - 1
+        first = int(self._index.offset[video_id])
+        return first + self._index.gop_end(video_id, gop - first)
 
     def _account(self, gop: int, kept: dict[int, list[int]]) -> GopRead:
         video_id = int(np.searchsorted(self._index.offset, gop, side="right")) - 1

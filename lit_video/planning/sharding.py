@@ -7,12 +7,12 @@ global batch is dealt out so that ranks share as little decoding as can be.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from jaxtyping import Int64
 
-from lit_video.index import VideoIndex
+from lit_video.index import Population, Samples, as_population
 from lit_video.samplers.base import Order
 from lit_video.support.rng import mix, rng
 
@@ -25,19 +25,21 @@ class RankOrder:
 
     Args:
         order: Of the epoch, for all ranks.
-        index: The videos.
+        index: The videos, or the samples of them.
         batch_size: Of one rank.
         rank: This one, from 0.
         world_size: Number of ranks.
         begin: Global position to begin at.
         drop_last: Leave out the last global batch where it is short.
+        pad_last: Deal out a last global batch that is short all the same: every position is delivered once, and ranks
+            that would have fewer get the last one again, as padding.
         shard: `gop`: a position goes to the rank that owns its GOP this epoch, or to the next one that is short of a
             full batch. `slot`: positions go to ranks in runs of `batch_size`.
         key: Of the epoch: names the owners of GOPs.
     """
 
     order: Order
-    index: VideoIndex
+    index: Samples
     batch_size: int
     rank: int = 0
     world_size: int = 1
@@ -45,6 +47,12 @@ class RankOrder:
     drop_last: bool = False
     shard: str = "gop"
     key: tuple[int, int] = (0, 0)
+    pad_last: bool = False
+
+    @cached_property
+    def population(self) -> Population:
+        """The samples."""
+        return as_population(self.index)
 
     @property
     def global_batch_size(self) -> int:
@@ -55,7 +63,7 @@ class RankOrder:
     def batch_sizes(self) -> list[int]:
         """Size of each batch of this rank; the same on every rank."""
         full, rest = divmod(len(self.order) - self.begin, self.global_batch_size)
-        last = 0 if self.drop_last else rest // self.world_size
+        last = 0 if self.drop_last else -(-rest // self.world_size) if self.pad_last else rest // self.world_size
         return [self.batch_size] * full + [last] * (last > 0)
 
     @property
@@ -68,15 +76,15 @@ class RankOrder:
         return sum(self.batch_sizes)
 
     def __getitem__(self, places: slice) -> Int64[np.ndarray, " places"]:
-        """Return the frame ids at a half-open range of this rank's own positions."""
-        positions = self.positions(places)
+        """Return the sample ids at a half-open range of this rank's own positions."""
+        positions = np.minimum(self.positions(places), len(self.order) - 1)
         if not len(positions):
             return np.empty(0, np.int64)
         first, last = int(positions.min()), int(positions.max())
         return np.asarray(self.order[first : last + 1])[positions - first]
 
     def positions(self, places: slice) -> Int64[np.ndarray, " places"]:
-        """Return the global positions of a half-open range of this rank's own."""
+        """Return the global positions of a half-open range of this rank's own; from the end on they are padding."""
         begin, end, step = places.indices(len(self))
         if self.world_size == 1:
             return np.arange(self.begin + begin, self.begin + end, step)
@@ -88,15 +96,17 @@ class RankOrder:
     def _deal(self, number: int) -> Int64[np.ndarray, " batch"]:
         """Return this rank's global positions in global batch `number`, ascending."""
         begin = self.begin + number * self.global_batch_size
-        size = min(self.global_batch_size, len(self.order) - begin) // self.world_size
+        rest = min(self.global_batch_size, len(self.order) - begin)
+        size = -(-rest // self.world_size) if self.pad_last else rest // self.world_size
         positions = np.arange(begin, begin + size * self.world_size)
         if self.shard == "slot":
             return positions[self.rank * size : (self.rank + 1) * size]
         return positions[self._owners(begin, size) == self.rank]
 
     def _owners(self, begin: int, size: int) -> Int64[np.ndarray, " positions"]:
-        frame_ids = np.asarray(self.order[begin : begin + size * self.world_size])
-        owners = self._owner_of_gop(frame_ids)
+        sample_ids = np.asarray(self.order[begin : begin + size * self.world_size])
+        owners = self._owner_of_gop(sample_ids)
+        owners = np.pad(owners, (0, size * self.world_size - len(owners)), mode="edge")  # padding
         room = np.full(self.world_size, size)
         for place, owner in enumerate(owners):
             while not room[owner]:
@@ -105,9 +115,12 @@ class RankOrder:
             room[owner] -= 1
         return owners
 
-    def _owner_of_gop(self, frame_ids: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
-        video_ids, _ = self.index.locate(frame_ids)
-        gops = (self.index.offset[video_ids] + self.index.start_of(frame_ids)).astype(np.uint64)
+    def _owner_of_gop(self, sample_ids: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+        """Return the rank that owns the GOP in which each sample begins."""
+        population = self.population
+        index, frame_ids = population.index, population.frames_of(sample_ids)[0][:, 0]
+        video_ids, _ = index.locate(frame_ids)
+        gops = (index.offset[video_ids] + index.start_of(frame_ids)).astype(np.uint64)
         return (mix(gops ^ np.uint64(_epoch_key(*self.key))) % np.uint64(self.world_size)).astype(np.int64)
 
 

@@ -7,12 +7,6 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lit_video.index import VideoIndex
-from lit_video.index.population import Population
-
-# What a sampler draws from. Both answer num_samples, num_videos, offset, lengths, keyframes and locate.
-Samples = VideoIndex | Population
-
 
 @runtime_checkable
 class Order(Protocol):

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from lit_video.bias import kish_factor, line_correlation, q_sliding
-from lit_video.samplers.base import Samples
+from lit_video.index import Samples
 from lit_video.samplers.chunks import Chunks, chunk_lengths, cut, draw_windows, mean_length
 from lit_video.samplers.laws import design_effect, epoch_correlation, even, long_run, survival
 from lit_video.support.rng import rng

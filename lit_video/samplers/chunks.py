@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from lit_video.samplers.base import Samples
+from lit_video.index import Samples
 from lit_video.support.rng import rng
 
 

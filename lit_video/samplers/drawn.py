@@ -16,7 +16,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lit_video.samplers.base import Order, Samples
+from lit_video.index import Samples
+from lit_video.samplers.base import Order
 from lit_video.samplers.laws import design_effect, even, permuted_correlation
 from lit_video.samplers.permutation import permutation
 from lit_video.samplers.runs import Draws, Runs

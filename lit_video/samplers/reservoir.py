@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from lit_video.bias import line_correlation, slot_corr_jitter
-from lit_video.samplers.base import Samples
+from lit_video.index import Samples
 from lit_video.samplers.chunks import Chunks, chunk_lengths, cut, mean_length
 from lit_video.samplers.laws import LARGEST_EPOCH, design_effect, epoch_correlation, even, long_run
 from lit_video.support.rng import rng

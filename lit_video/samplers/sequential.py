@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from lit_video.bias import line_correlation
-from lit_video.samplers.base import Samples
+from lit_video.index import Samples
 from lit_video.samplers.laws import design_effect, even
 
 

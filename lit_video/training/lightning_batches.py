@@ -22,6 +22,26 @@ from lit_video.loading.resume import Place
 REMEMBERED = 16
 
 
+class EvaluationBatches:
+    """What Lightning iterates to validate, test or predict: the same batches each time, from the first on.
+
+    Args:
+        loader: Whose batches these are.
+    """
+
+    def __init__(self, loader: VideoLoader) -> None:
+        self._loader = loader
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Return an iterator over all batches; nothing starts before it is used."""
+        self._loader.go_to(Place(0, 0))
+        yield from self._loader
+        self._loader.go_to(Place(0, 0))
+
+
 class LightningBatches:
     """Not a `DataLoader`, and without `state_dict`: Lightning would keep the state of rank 0, and lose it at times.
 

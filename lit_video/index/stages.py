@@ -1,0 +1,203 @@
+"""From what a user wants to the samples of training, validation, test and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from lit_video.index.clips import ClipShape
+from lit_video.index.frame_labels import read_frame_labels
+from lit_video.index.intervals import read_intervals
+from lit_video.index.labels import Description, Labels, check_labels
+from lit_video.index.population import Population
+from lit_video.index.selection import Rate, check_choice_of_frames
+from lit_video.index.splits import Split, Splits, check_split, split_videos
+from lit_video.index.table import VideoIndex
+from lit_video.support.errors import DataError
+
+STAGES = ("train", "val", "test", "predict")
+Root = str | Path | Sequence[str | Path]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Which videos, which of their frames or clips, and what they are of: `VideoDataModule` says what each means.
+
+    Raises:
+        ValueError: One is out of range, or two exclude each other.
+        TypeError: `labels` or `split` is nothing that these can be found by.
+    """
+
+    root: Root
+    val_root: Root | None = None
+    test_root: Root | None = None
+    predict_root: Root | None = None
+    split: Split | None = None
+    split_by: str = "video"
+    stratify: str | None = None
+    split_seed: int = 0
+    labels: Labels | None = None
+    label_column: str | Sequence[str] = "label"
+    label_kind: str = "auto"
+    missing: str = "raise"
+    frame_labels: str | Path | None = None
+    labels_at: str = "nearest"
+    stride: int = 1
+    fps: Rate = None
+    every_seconds: Rate = None
+    keyframes_only: bool = False
+    intervals: Any = None
+    exclude: Mapping[str, Any] | None = None
+    clip_length: int | None = None
+    clip_stride: int = 1
+    clip_fps: Rate = None
+    ends: str = "inside"
+
+    def __post_init__(self) -> None:
+        check_labels(self.labels, self.label_kind, self.missing)
+        check_choice_of_frames(self.stride, self.fps, self.every_seconds, self.keyframes_only)
+        ClipShape.made_of(self.clip_length, self.clip_stride, self.clip_fps, self.ends)
+        if self.split is not None:
+            check_split(self.split)
+        if self.split is None and self.stratify is not None:
+            raise ValueError("stratify is for split: give its shares, such as split={'train': 0.8, 'val': 0.2}")
+
+    def other_roots(self) -> dict[str, Root]:
+        """Return the roots that are for one stage alone, by its name."""
+        roots = {"val": self.val_root, "test": self.test_root, "predict": self.predict_root}
+        return {stage: root for stage, root in roots.items() if root is not None}
+
+
+class Stages:
+    """The populations of a run, made where they are first asked for.
+
+    Args:
+        choices: The user's.
+        index_dir: Where indices are kept; by default in the user's cache folder.
+        progress: Show a progress bar while files are indexed.
+
+    Raises:
+        DataError: Nothing usable where the user said, or no label where one is needed.
+    """
+
+    def __init__(self, choices: Choices, index_dir: str | Path | None, progress: bool) -> None:
+        self._choices = choices
+        index = VideoIndex.scan(choices.root, index_dir, progress).with_roots(choices.root)
+        self.index = self._labelled(index)
+        self._others: dict[str, VideoIndex] = {}
+        for stage, root in choices.other_roots().items():
+            folder = None if index_dir is None else Path(index_dir) / stage
+            self._others[stage] = self._labelled_as_trained(VideoIndex.scan(root, folder, progress), stage)
+        self._made: dict[str, Population] = {}
+        _ = self._splits
+
+    def names(self) -> list[str]:
+        """Return the stages that there are samples for."""
+        return [stage for stage in STAGES if stage in self._others or stage in self._splits.names]
+
+    def population(self, stage: str) -> Population:
+        """Return the samples of a stage.
+
+        Raises:
+            DataError: There are none.
+        """
+        if stage not in self._made:
+            self._made[stage] = self._make(stage)
+        return self._made[stage]
+
+    def digest(self) -> str:
+        """Return what names the videos of all stages, and their splits."""
+        digests = [index.digest() for index in (self.index, *self._others.values())]
+        return " ".join([*digests, self._splits.of_video.tobytes().hex()])
+
+    @cached_property
+    def _splits(self) -> Splits:
+        c = self._choices
+        if c.split is None and c.split_by != "column":
+            return Splits(["train"], np.zeros(self.index.num_videos, np.int8))
+        described = self.index.described
+        table, label = (None, None) if described is None else (described.table, described.label)
+        found = split_videos(
+            self.index.paths, c.root, c.split, c.split_by, c.stratify, c.split_seed, table=table, labels=label
+        )
+        if twice := [stage for stage in found.names if stage in c.other_roots()]:
+            raise ValueError(f"give data.split a share for {twice[0]} or give data.{twice[0]}_root, not both")
+        return found
+
+    def _make(self, stage: str) -> Population:
+        if stage not in self.names():
+            raise DataError(
+                f"There are no videos for {stage}.\nSplit them off, as in data.split={{train: 0.8, {stage}: 0.2}},"
+                f" or name others: data.{'root' if stage == 'train' else f'{stage}_root'}=FOLDER"
+            )
+        c = self._choices
+        index = self._others.get(stage, self.index)
+        mask = self._has_label(index, stage)
+        if stage not in self._others:
+            mask &= self._splits.mask(stage)
+        missing = "skip" if stage == "predict" else c.missing
+        column = {"label_column": c.label_column, "label_kind": c.label_kind}
+        listed = None if c.intervals is None else read_intervals(c.intervals, index.paths, "skip", **column)
+        frames = None
+        if c.frame_labels is not None:
+            frames = read_frame_labels(c.frame_labels, index.paths, c.labels_at, **column, missing=missing)
+        return Population(
+            index,
+            videos=mask,
+            stride=c.stride,
+            fps=c.fps,
+            every_seconds=c.every_seconds,
+            keyframes_only=c.keyframes_only,
+            intervals=listed,
+            frame_labels=frames,
+            exclude=c.exclude,
+            clip_length=c.clip_length,
+            clip_stride=c.clip_stride,
+            clip_fps=c.clip_fps,
+            ends=c.ends,
+        )
+
+    def _labelled(self, index: VideoIndex, missing: str | None = None) -> VideoIndex:
+        c = self._choices
+        return index.with_labels(c.labels, c.label_column, c.label_kind, missing or c.missing)
+
+    def _labelled_as_trained(self, index: VideoIndex, stage: str) -> VideoIndex:
+        """Return the index with labels by the numbers that the training set's classes have."""
+        labels = self._choices.labels
+        if (stage == "predict" and not isinstance(labels, str)) or labels is None or labels == "video":
+            return index
+        labelled = self._labelled(index, "skip" if stage == "predict" else None)
+        described, trained = labelled.described, self.index.described
+        assert described is not None
+        assert trained is not None
+        if not isinstance(trained.label, np.ndarray) or described.classes == trained.classes:
+            return labelled
+        return replace(labelled, described=_renumbered(described, trained, index, self._choices.missing, stage))
+
+    def _has_label(self, index: VideoIndex, stage: str) -> Bool[np.ndarray, " videos"]:
+        """Return which videos may be used: with `missing=skip` those that have a label."""
+        if index.described is None or stage == "predict":
+            return np.ones(index.num_videos, bool)
+        return index.described.has_label.copy()
+
+
+def _renumbered(
+    described: Description, trained: Description, index: VideoIndex, missing: str, stage: str
+) -> Description:
+    assert isinstance(described.label, np.ndarray)
+    number = {name: place for place, name in enumerate(trained.classes)}
+    label = np.array([number.get(name, -1) for name in described.classes] + [-1], np.int64)[described.label]
+    if missing == "raise" and stage != "predict" and (label < 0).any():
+        video_id = int(np.argmax(label < 0))
+        name = list(described.classes)[int(described.label[video_id])]
+        raise DataError(
+            f"{index.path(video_id)}: its class, {name}, is none of the {len(number)} of data.root.\n"
+            f"Add videos of it there, or leave it out of data.{stage}_root: data.missing=skip"
+        )
+    return replace(described, label=label, classes=trained.classes, has_label=label >= 0)
