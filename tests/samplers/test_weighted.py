@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lit_video.index.population import Population
+from lit_video.samplers.runs import Runs
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.samplers.weighted import WeightedSampler
 from lit_video.support.errors import DataError
@@ -47,11 +48,6 @@ class TestDraws:
         assert len(sampler.order(0)) == 8
 
     def test_a_hundred_million_samples_take_no_memory(self):
-        class Endless:
-            num_samples = 10**8
-
-        from lit_video.samplers.runs import Runs
-
         law = Runs(np.array([0, 10**8 - 5, 10**8]), np.array([0.5 / (10**8 - 5), 0.1]))
         drawn = law.draw(np.random.default_rng(0), 4096)
         assert abs((drawn >= 10**8 - 5).sum() - 2048) < 160  # five standard deviations: 6 times in ten million
