@@ -18,6 +18,7 @@ from lit_video.loading.epoch import Batch
 from lit_video.loading.loader import VideoLoader
 from lit_video.planning.planner import GopRead
 from lit_video.samplers.base import Order, Sampler
+from lit_video.support.errors import LitVideoError
 
 RANKS, BATCH, SIZE = 2, 5, 4
 MOST_BATCHES = 12  # of each rank, before the run is left, and after
@@ -55,7 +56,7 @@ def check_run(sampler: Sampler, index: Samples) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of look-ahead and the like: this is no training
             found = list(_halves(sampler, index, ranks))
-    except (ValueError, TypeError, LookupError, RuntimeError) as error:
+    except (LitVideoError, ValueError, TypeError, LookupError, RuntimeError) as error:
         raise AssertionError(f"a run of this sampler dies: {type(error).__name__}: {error}") from error
     positions = np.sort(np.concatenate([batch["position"].numpy() for batch in found]))
     assert np.array_equal(positions, np.arange(len(positions))), "over all ranks and a resume, each position comes once"

@@ -133,7 +133,7 @@ class VideoLoader:
         self._run: EpochRun | None = None
         self._place = Place(0, 0)
         self._under_way = False  # a batch was handed out since the place was set
-        check_codecs(decoder, self.index)
+        check_codecs(decoder, self.population)
         if rank == 0:
             warn_of_lost_bits(self.index)
 
@@ -337,7 +337,7 @@ class VideoLoader:
         while len(self._decoders) <= number:
             self._decoders.append(self._make_decoder(self.index, self.size))
             if len(self._decoders) == 1:  # what it reads it may know only now
-                check_codecs(self._decoders[0], self.index)
+                check_codecs(self._decoders[0], self.population)
         return self._decoders[number]
 
     def _stop(self) -> None:

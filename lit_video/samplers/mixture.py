@@ -70,8 +70,9 @@ class MixtureSampler(StationarySampler):
         correct: The batch's weights undo the shares.
 
     Raises:
-        ValueError: There are no such groups, `shares` lacks one or names another, a share is less than one draw in an
-            epoch, or `correct` cannot be done.
+        ValueError: `shares` lacks a group or names another, a share is less than one draw in an epoch, or `correct`
+            cannot be done.
+        DataError: There are no such groups.
     """
 
     by: str = "root"

@@ -48,9 +48,14 @@ def share_out(index: Samples, by: str, shares: Mapping[str, float] | None) -> Sh
         shares: By the name of a group, or the end of a path; relative to their sum. Each group is to be named.
 
     Raises:
-        ValueError: There are no such groups, or `shares` names one that there is not or lacks one that there is.
+        ValueError: `shares` names a group that there is not or lacks one that there is, or a sample is of none.
+        DataError: There are no such groups.
     """
     offset, group, names = as_population(index).groups(by)
+    if outside := int(np.diff(offset)[group < 0].sum()):
+        raise ValueError(
+            f"by={by}: {outside} of {index.num_samples} samples are of no {by}: label them, or leave them out"
+        )
     used, rows = np.unique(group, return_inverse=True)
     found = [str(names[number]) for number in used.tolist()]
     size = np.bincount(rows, np.diff(offset), len(used)).astype(np.int64)

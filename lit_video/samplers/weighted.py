@@ -30,7 +30,8 @@ class WeightedSampler(IndependentSampler):
         correct: The batch's weights undo the balance.
 
     Raises:
-        ValueError: There are no such groups, `shares` lacks one or names another, or `correct` cannot be done.
+        ValueError: `shares` lacks a group or names another, or `correct` cannot be done.
+        DataError: There are no such groups.
     """
 
     by: str = "class"

@@ -129,10 +129,10 @@ def test_a_law_is_of_all_samples():
 
 
 def test_what_has_no_probability_is_not_drawn_by_rounding():
-    law = Runs(np.array([0, 1, 2, 3, 4]), np.array([0, 0.1, 0.9, 0]))
+    law = Runs(np.arange(13), np.array([0, *[0.1] * 10, 0]))  # their running sum ends below 1
 
     class Highest(np.random.Generator):
         def random(self, count):
             return np.array([0.0, 0.1, np.nextafter(1, 0)])
 
-    assert law.draw(Highest(np.random.PCG64(0)), 3).tolist() == [1, 2, 2]
+    assert law.draw(Highest(np.random.PCG64(0)), 3).tolist() == [1, 2, 10]

@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import lit_video
+from lit_video.index import Population
 from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.mixture import MixtureSampler
 from lit_video.samplers.reservoir import ReservoirSampler
@@ -57,6 +58,20 @@ def test_keeps_its_promises(config, shape):
 def test_keeps_its_promises_with_other_arguments(make):
     index = grouped_index_of([50, 31, 12], 10)
     check_sampler(make(index=index, seed=0), index)
+
+
+POPULATIONS = {
+    "strided": {"stride": 3},
+    "clips": {"clip_length": 4, "clip_stride": 2, "stride": 2},
+    "some videos": {"videos": [0, 2, 3]},
+}
+
+
+@pytest.mark.parametrize("options", POPULATIONS.values(), ids=POPULATIONS)
+@pytest.mark.parametrize("make", [UniformSampler, WeightedSampler, MixtureSampler])
+def test_keeps_its_promises_of_the_samples_of_a_population(make, options):
+    samples = Population(grouped_index_of([90, 61, 42, 20], 10), **options)
+    check_sampler(make(samples, seed=0), samples)
 
 
 class TestOverManyBatches:

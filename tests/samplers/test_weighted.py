@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from lit_video.index.population import Population
+from lit_video.samplers.runs import Runs
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.samplers.weighted import WeightedSampler
+from lit_video.support.errors import DataError
 from tests.fakes import grouped_index_of, index_of
 
 INDEX = grouped_index_of([10, 30, 60, 20], 10)  # even: 10 + 60, odd: 30 + 20
@@ -46,11 +48,6 @@ class TestDraws:
         assert len(sampler.order(0)) == 8
 
     def test_a_hundred_million_samples_take_no_memory(self):
-        class Endless:
-            num_samples = 10**8
-
-        from lit_video.samplers.runs import Runs
-
         law = Runs(np.array([0, 10**8 - 5, 10**8]), np.array([0.5 / (10**8 - 5), 0.1]))
         drawn = law.draw(np.random.default_rng(0), 4096)
         assert abs((drawn >= 10**8 - 5).sum() - 2048) < 160  # five standard deviations: 6 times in ten million
@@ -92,7 +89,6 @@ class TestTheObjective:
             "correct=true needs a share above 0 for each class, and even",
         ),
         ({"by": "video", "shares": {"mp4": 1}}, "shares names video 'mp4', which is none: there are /nowhere/0.mp4"),
-        ({"by": "weather"}, "by must be"),
         ({"num_samples": 0}, "num_samples must be at least 1, got 0"),
     ],
 )
@@ -108,6 +104,12 @@ def test_refuses_a_class_without_samples():
         WeightedSampler(index, 0, shares={"cat": 1, "dog": 1, "eel": 1})
 
 
-def test_needs_classes():
-    with pytest.raises(ValueError, match="by='class' needs classes"):
-        WeightedSampler(index_of([10], 5), 0)
+def test_refuses_samples_without_a_class():
+    with pytest.raises(ValueError, match="by=class: 20 of 30 samples are of no class: label them, or leave them out"):
+        WeightedSampler(grouped_index_of([10, 20], 10, [0, -1], ("cat",)), 0)
+
+
+@pytest.mark.parametrize("by", ["class", "weather"])
+def test_needs_groups(by):
+    with pytest.raises(DataError, match=f"by={by}: the videos are not told apart by that"):
+        WeightedSampler(index_of([10], 5), 0, by=by)
