@@ -61,19 +61,34 @@ def _symbols() -> list[str]:
     return sorted(names)
 
 
-def environment(folder: Path | None, *, num_devices: int = 1, unsupported: Iterable[str] = ()) -> dict[str, str]:
+CHIPS = ("hopper", "ada", "blackwell")
+
+
+def environment(
+    folder: Path | None,
+    *,
+    num_devices: int = 1,
+    unsupported: Iterable[str] = (),
+    chip: str = "hopper",
+    most_decoders: int | None = None,
+) -> dict[str, str]:
     """Return this process's environment with the stand-in of `folder` as the driver, or with none.
 
     Args:
         folder: What `build` returned; None: no stand-in.
         num_devices: How many devices it pretends to have; 0: CUDA_ERROR_NO_DEVICE.
         unsupported: Codecs it pretends not to decode, out of h264, hevc, vp8, vp9, av1, mpeg1, mpeg2, mpeg4, vc1.
+        chip: One of `CHIPS`; each decodes what NVIDIA says of it.
+        most_decoders: That it has memory for at a time; None: for any number.
     """
+    assert chip in CHIPS
     variables = dict(os.environ)
     if folder is not None:
         paths = [str(folder), variables.get("LD_LIBRARY_PATH", "")]
         variables["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, paths))
-    return variables | {"STANDIN_DEVICES": str(num_devices), "STANDIN_UNSUPPORTED": ",".join(unsupported)}
+    variables |= {"STANDIN_DEVICES": str(num_devices), "STANDIN_UNSUPPORTED": ",".join(unsupported)}
+    most = {} if most_decoders is None else {"STANDIN_MOST_DECODERS": str(most_decoders)}
+    return variables | {"STANDIN_CHIP": chip} | most
 
 
 def call(function: Callable[..., Any], *arguments: Any, env: Mapping[str, str], timeout: float = 180) -> Any:
