@@ -16,7 +16,7 @@ from lit_video.checks.stamps import priority_kept
 
 from . import (
     bind_thread,
-    build,
+    built,
     call,
     colour,
     colour_of_packet,
@@ -52,9 +52,9 @@ def write(path: Path, encoder: str, pix_fmt: str, options: dict[str, str], size=
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory) -> Path:
+def folder() -> Path:
     """The stand-in, compiled once."""
-    return build(tmp_path_factory.mktemp("driver"))
+    return built()
 
 
 @pytest.fixture(scope="session")
