@@ -11,6 +11,7 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
+from lit_video.decoders.geometry import parse_size
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import VideoIndex
 from lit_video.index.labels import Labels, check_labels
@@ -126,13 +127,16 @@ class VideoDataModule(LightningDataModule):
         self._scan()
 
     def setup(self, stage: str | None = None) -> None:
-        """Map the index.
+        """Map the index, and make a decoder: it tells which videos it cannot decode before anything is trained.
 
         Raises:
             DataError: The ranks do not see the same videos.
+            DeviceError: What the decoder needs is not there, or does not decode some of the videos.
         """
         self._scan()
         self._check_same_on_all_ranks()
+        assert self.index is not None
+        self._make_decoder(self.index, parse_size(self._loader_arguments["size"])).close()
 
     def train_dataloader(self) -> LightningBatches | VideoLoader:
         """Return what Lightning iterates: the loader's batches, from the place on that comes next.

@@ -52,7 +52,7 @@ class Taps(NamedTuple):
         weights: float32, with ones for what follows the axis.
     """
 
-    places: Int64[Tensor, "..."]
+    places: Int64[Tensor, ...]
     weights: Float[Tensor, "wanted taps *ones"]
 
 

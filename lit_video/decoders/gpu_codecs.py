@@ -160,8 +160,20 @@ class GpuCodec:
 
     def decode(self, packet: Packet | None) -> list[VideoFrame]:
         """Return the pictures that come out when `packet` goes in; the empty packet at the end drains, as None does."""
+        packet = packet if packet is not None and packet.size else None
         try:
-            return self._codec.decode(packet if packet is not None and packet.size else None)
+            return self._decode(packet)
+        except UNREADABLE:
+            if self._codec.decoder.has_worked or packet is None:
+                raise
+        # H.264 whose hardware decoder could not be made is told as invalid data; then FFmpeg decodes on the CPU, and of
+        # that the pictures tell. What is damaged is damaged again.
+        self._codec.flush()
+        return self._decode(packet)
+
+    def _decode(self, packet: Packet | None) -> list[VideoFrame]:
+        try:
+            return self._codec.decode(packet)
         except UNREADABLE as error:
             # "Generic error in an external library": CUDA failed, whenever that is.
             failed = isinstance(error, av.error.ExternalError)

@@ -208,7 +208,10 @@ def test_pixels_do_not_depend_on_the_precision_of_matrix_products(size):
 @pytest.mark.parametrize("bits", [8, 10])
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_several_at_once_are_the_same_as_one_by_one(bits, rotation):
-    pictures, geometry = [planes_1080p(n, bits) for n in range(3)], fit_picture((1080, 1920), rotation, (60, 80), "crop")
+    pictures, geometry = (
+        [planes_1080p(n, bits) for n in range(3)],
+        fit_picture((1080, 1920), rotation, (60, 80), "crop"),
+    )
     out = torch.zeros((3, 3, 60, 80), dtype=torch.uint8)
     write(pictures, geometry, list(out))
     for planes, frame in zip(pictures, out, strict=True):

@@ -3,9 +3,11 @@
 What this does not prove is said in tests/driver/README.md; test_gpu.py has that, for a machine with a GPU.
 """
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 
 import av
 import numpy as np
@@ -13,17 +15,20 @@ import psutil
 import pytest
 import torch
 
-from lit_video.checks.stamps import write_stamped
+from lit_video.checks.stamps import read_stamp, write_stamped
+from lit_video.datamodule import VideoDataModule
 from lit_video.decoders.cuvid import CuvidDecoder
-from lit_video.decoders.nvdec import NUMBERS, Capabilities, capabilities
+from lit_video.decoders.nvdec import Capabilities, capabilities
+from lit_video.decoders.pyav import PyAVDecoder
+from lit_video.decoders.supported import in_words, refused_videos
 from lit_video.index import VideoIndex
 from lit_video.loading.loader import VideoLoader
 from lit_video.planning.planner import GopRead, plan
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import DecodeError, DeviceError
 from tests.driver import (
+    CHIPS,
     bind_thread,
-    build,
     built,
     call,
     colour_of_packet,
@@ -32,7 +37,8 @@ from tests.driver import (
     environment,
     plane_to_tensor,
 )
-from tests.zoo import ZOO
+from tests.fakes import index_of as index_of_many
+from tests.zoo import ZOO, cropped
 
 # One of the videos has 10 bits, and the frames that are loaded of it 8.
 pytestmark = pytest.mark.filterwarnings("ignore:.* videos have more than 8 bits a sample:UserWarning")
@@ -408,30 +414,278 @@ def test_an_open_file_has_no_threads_of_its_own(driver, files, route):
     assert call(threads_of_an_open_file, files, route, env=driver) == 0
 
 
+def cropped_boxes(folder, route, size):
+    """Return shape and first luma sample of what is cut out of the first picture of each video, unscaled."""
+    index, seen = index_of(folder), []
+
+    class Spy(CuvidDecoder):
+        def _write(self, boxes, targets, look):
+            seen.extend((tuple(box.luma.shape[1:3]), int(box.luma.flatten()[0])) for box in boxes)
+
+    for video_id in range(index.num_videos):
+        decoder = Spy(index, size, route=route, fit="squash", device_ops=StandInOps())
+        decoder.decode(GopRead(video_id, 0, (0,), ((0,),)), [torch.zeros((3, *size), dtype=torch.uint8)])
+        decoder.close()
+    return seen
+
+
+class TestCrop:
+    """x + 3 y of the first sample that is cut out of a coded picture tells where the box begins."""
+
+    @pytest.mark.parametrize("route", ["hwaccel", "cuvid"])
+    @pytest.mark.parametrize(
+        ("rect", "size"),
+        [
+            ((16, 8, 0, 0), (152, 176)),
+            ((6, 10, 22, 14), (136, 164)),
+            ((0, 0, 0, 8), (152, 192)),
+            ((2, 0, 0, 0), (160, 190)),
+        ],
+        ids=str,
+    )
+    def test_of_the_stream(self, driver, tmp_path, route, rect, size):
+        left, top, right, bottom = rect
+        options = {"x264-params": f"crop-rect={left},{top},{right},{bottom}"}
+        write_stamped(tmp_path / "a.mp4", 4, 5, size=(160, 192), options=options)
+        index = VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
+        assert (index.columns.height[0], index.columns.width[0]) == size, "as the CPU has it"
+        found = call(cropped_boxes, str(tmp_path), route, size, env=driver | {"STANDIN_RAMP": "1"})
+        assert found == [(size, left + 3 * top)]
+
+    @pytest.mark.parametrize("route", ["hwaccel", "cuvid"])
+    def test_of_the_container_and_the_stream(self, driver, tmp_path, route):
+        cropped(tmp_path / "a.mkv", "libx264", (20, 10, 4, 6))
+        index = VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
+        size = int(index.columns.height[0]), int(index.columns.width[0])
+        assert size == (144 - 16, 192 - 24)
+        found = call(cropped_boxes, str(tmp_path), route, size, env=driver | {"STANDIN_RAMP": "1"})
+        assert found == [(size, 20 + 3 * 10)]
+
+    def test_1080_of_1088_rows(self, driver, tmp_path):
+        write_stamped(tmp_path / "a.mp4", 2, 5, size=(1080, 1920))
+        VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
+        found = call(cropped_boxes, str(tmp_path), "hwaccel", (1080, 1920), env=driver | {"STANDIN_RAMP": "1"})
+        assert found == [((1080, 1920), 0)]
+
+
+def write_kinds(folder):
+    """A short video of each kind that GPUs differ in, and the index of all."""
+    kinds = {
+        "0-h264": ("libx264", "yuv420p"),
+        "1-high10": ("libx264", "yuv420p10le"),
+        "2-h264-422": ("libx264", "yuv422p"),
+        "3-hevc": ("libx265", "yuv420p"),
+        "4-hevc-12": ("libx265", "yuv420p12le"),
+        "5-hevc-444": ("libx265", "yuv444p"),
+        "6-hevc-422-10": ("libx265", "yuv422p10le"),
+        "7-av1-10": ("libsvtav1", "yuv420p10le"),
+        "8-vp9": ("libvpx-vp9", "yuv420p"),
+        "9-ffv1": ("ffv1", "yuv420p"),
+    }
+    for number, (name, (codec, pixel_format)) in enumerate(kinds.items()):
+        write_stamped(folder / f"{name}.mkv", 4, number, codec, 4, size=(152, 176), pixel_format=pixel_format)
+    write_stamped(folder / "odd-vp9.mkv", 4, 10, "libvpx-vp9", 4, size=(151, 177))
+    write_stamped(folder / "small-hevc.mkv", 4, 11, "libx265", 4, size=(120, 128))
+    VideoIndex.scan(folder, folder / "index", progress=False)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    return write_kinds(tmp_path_factory.mktemp("kinds"))
+
+
+def refused_by_gpu(folder):
+    bind_thread()
+    index = index_of(folder)
+    return {Path(index.path(video_id)).stem: why for video_id, why in refused_videos(index).items()}
+
+
+def make_decoder(folder, arguments):
+    WHOLE(index_of(folder), (8, 8), **arguments).close()
+
+
+def decode_all_kinds(folder, arguments):
+    """Return the warnings, the first frame of each video, and how many frames came from the CPU."""
+    index = index_of(folder)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        decoder = WHOLE(index, (96, 96), **arguments)
+    frames = []
+    for video_id in range(index.num_videos):
+        out = torch.zeros((3, 96, 96), dtype=torch.uint8)
+        decoder.decode(GopRead(video_id, 0, (0,), ((0,),)), [out])
+        frames.append(out.numpy())
+    decoder.close()
+    return [str(warning.message) for warning in caught], frames, decoder.num_from_cpu, decoder.default_threads
+
+
+REFUSED_BY = {
+    "hopper": {"1-high10", "2-h264-422", "5-hevc-444", "6-hevc-422-10", "7-av1-10"},
+    "ada": {"1-high10", "2-h264-422", "5-hevc-444", "6-hevc-422-10"},
+    "blackwell": {"2-h264-422", "5-hevc-444", "6-hevc-422-10"},
+}
+REFUSED_BY_ALL = {"9-ffv1", "odd-vp9", "small-hevc"}
+
+
+class TestWhatTheGpuDecodes:
+    """Asked of the driver for all videos before the first frame. The stand-in's chips are those of NVIDIA's table."""
+
+    @pytest.mark.parametrize("chip", CHIPS)
+    def test_by_chip(self, kinds, chip):
+        found = call(refused_by_gpu, kinds, env=environment(built(), chip=chip))
+        assert set(found) == REFUSED_BY[chip] | REFUSED_BY_ALL
+        assert found["9-ffv1"] == "NVDEC does not decode ffv1"
+        assert found["odd-vp9"] == "FFmpeg and NVDEC take odd sizes of vp9 differently (177 × 151)"
+        assert found["small-hevc"] == "this GPU decodes hevc from 144 × 144 to 8192 × 8192 (128 × 120)"
+        # All of these decode 4:4:4 in HEVC, but FFmpeg's pictures of it are no tensors.
+        assert found["5-hevc-444"] == "PyAV hands pictures in 4:4:4 to nobody on a GPU"
+        if chip == "hopper":
+            assert found["7-av1-10"] == "this GPU does not decode av1 of 10 bits in 4:2:0"
+
+    def test_is_told_in_a_sentence_with_the_files(self, kinds):
+        with pytest.raises(DeviceError) as caught:
+            call(make_decoder, kinds, {}, env=environment(built()))
+        told = str(caught.value).splitlines()
+        assert told[0].startswith("8 of 12 videos are not decoded by this GPU (")
+        assert "this GPU does not decode av1 of 10 bits in 4:2:0: " in told[0]
+        assert all(f"{name}.mkv" in told[0] for name in REFUSED_BY["hopper"] | REFUSED_BY_ALL)
+        assert "data.decoder.fallback=cpu" in told[1]
+
+    def test_long_lists_are_cut_short(self):
+        many = index_of_many([10] * 30, 5)
+        words = in_words(many, dict.fromkeys(range(25), "so") | {25: "no"})
+        assert words.startswith("26 of 30 videos are not decoded by this GPU (so: /nowhere/0.mp4, ")
+        assert words.endswith("/nowhere/9.mp4 and 15 more; no: /nowhere/25.mp4)")
+
+    def test_setup_tells(self, kinds, tmp_path):
+        with pytest.raises(DeviceError, match="8 of 12 videos are not decoded by this GPU"):
+            call(set_up, kinds, env=environment(built()))
+
+    def test_the_rest_is_decoded_on_the_cpu_if_that_is_wanted(self, kinds):
+        told, frames, num_from_cpu, threads = call(
+            decode_all_kinds, kinds, {"fallback": "cpu"}, env=environment(built())
+        )
+        (words,) = told
+        assert words.startswith("8 of 12 videos are not decoded by this GPU (")
+        assert words.endswith("they are decoded on the CPU, and 32 of 48 frames of an epoch are copied to the GPU.")
+        assert num_from_cpu == 8
+        names = [Path(path).stem for path in index_of(kinds).paths]
+        for number, (name, frame) in enumerate(zip(names, frames, strict=True)):
+            if name in REFUSED_BY["hopper"] | REFUSED_BY_ALL:  # the rest are pictures of one colour
+                assert read_stamp(frame) == (number, 0)
+            else:
+                assert (frame == frame[:, :1, :1]).all()
+        assert threads == 14
+
+    @pytest.mark.parametrize(("chip", "threads"), [("hopper", 14), ("ada", 6), ("blackwell", 2)])
+    def test_two_threads_for_each_engine(self, files, chip, threads):
+        assert call(threads_of, files, env=environment(built(), chip=chip)) == threads
+
+    def test_all_codecs_that_it_has(self, tmp_path):
+        write_stamped(tmp_path / "a.mkv", 8, 1, "libsvtav1", 4, size=(152, 176))
+        VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
+        assert call(one_frame, str(tmp_path), env=environment(built(), chip="ada")).any()
+
+
+def threads_of(folder):
+    return WHOLE(index_of(folder), (8, 8)).default_threads
+
+
+def set_up(folder):
+    data = VideoDataModule(folder, decoder=WHOLE, size=8, index_dir=f"{folder}/index", progress=False)
+    data.prepare_data()
+    data.setup()
+
+
+def decode_known_damage(folder):
+    """Return which frames of each read of a damaged video are refused, by the GPU's decoder and by the CPU's."""
+    index, found = index_of(folder), []
+    for make in (WHOLE, PyAVDecoder):
+        decoder, refused = make(index, (8, 8)), []
+        for frame in range(int(index.lengths[0])):
+            try:
+                decoder.decode(GopRead(0, frame // 12 * 12, (frame,), ((0,),)), [torch.zeros((3, 8, 8)).byte()])
+            except DecodeError as error:
+                refused.append((frame, error.cause))
+        decoder.close()
+        found.append(refused)
+    return found
+
+
+def test_what_the_index_knows_as_damaged_is_refused(driver, tmp_path):
+    path = write_stamped(tmp_path / "a.mp4", 36, 1, gop=12, size=(152, 176))
+    data, packet = bytearray(path.read_bytes()), packets_of(str(path))[17]
+    data[packet.pos + 8 : packet.pos + packet.size] = bytes(packet.size - 8)
+    path.write_bytes(data)
+    index = VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
+    assert index.num_damaged(0) == 7
+    on_gpu, on_cpu = call(decode_known_damage, str(tmp_path), env=driver)
+    assert on_gpu == on_cpu
+    assert [frame for frame, _ in on_gpu] == list(range(17, 24))
+
+
+class OrderOps(StandInOps):
+    """Notes in what order the device is used."""
+
+    def __init__(self):
+        self.order = []
+
+    def decoding(self, device):
+        return self._noted()
+
+    @contextmanager
+    def _noted(self):
+        self.order.append("begin")
+        yield
+        self.order.append("end")
+
+    def plane_to_tensor(self, plane):
+        self.order.append("plane")
+        return super().plane_to_tensor(plane)
+
+    def synchronize(self):
+        self.order.append("wait")
+
+
+def order_of_use(folder):
+    ops = OrderOps()
+    decoder = CuvidDecoder(index_of(folder), (8, 8), device_ops=ops)
+    ops.order.clear()
+    decoder.decode(GopRead(0, 0, (1, 2), ((0,), (1,))), list(torch.zeros((2, 3, 8, 8), dtype=torch.uint8)))
+    decoder.close()
+    return ops.order
+
+
+def test_planes_are_read_on_the_stream_of_nvdecs_pictures_and_waited_for_there(driver, files):
+    assert call(order_of_use, files, env=driver) == ["begin", *["plane"] * 4, "wait", "end"]
+
+
 class TestRefusals:
     def test_no_gpu(self, index):
         with pytest.raises(DeviceError, match=r"(?s)needs an NVIDIA GPU.*no NVIDIA driver.*decoder=pyav"):
             CuvidDecoder(index)
 
     @pytest.mark.parametrize("route", ["hwaccel", "cuvid"])
-    @pytest.mark.parametrize(("lacking", "video_id", "other"), [("hevc", 2, 0), ("h264", 0, 2), ("h264", 1, 3)])
-    def test_a_codec_that_this_gpu_lacks(self, driver, files, route, lacking, video_id, other):
-        env = driver | {"STANDIN_UNSUPPORTED": lacking}
-        assert call(one_frame, files, route, other, env=env).shape == (3, 8, 8)
-        with pytest.raises(DeviceError, match=r"NVDEC on this GPU does not decode it: its codec, bit depth or size"):
-            call(one_frame, files, route, video_id, env=env)
+    def test_no_memory_is_called_that(self, driver, files, route):
+        for video_id in (0, 2):
+            with pytest.raises(DeviceError, match=r"(?s)out of memory for pictures, or out of dec.*max_decoders"):
+                call(one_frame, files, route, video_id, env=driver | {"STANDIN_MOST_DECODERS": "0"})
 
     def test_no_frame_of_such_a_file_is_drawn_anew(self, driver, files):
-        env = driver | {"STANDIN_UNSUPPORTED": "hevc"}
-        with pytest.raises(DeviceError, match="NVDEC on this GPU does not decode it"):
-            call(load_redrawing, files, env=env)
+        with pytest.raises(DeviceError, match="out of memory for pictures"):
+            call(load_redrawing, files, env=driver | {"STANDIN_MOST_DECODERS": "0"})
 
-    def test_a_driver_without_its_video_library(self, files, tmp_path_factory):
-        folder = build(tmp_path_factory.mktemp("driver"))
-        (folder / "libnvcuvid.so.1").unlink()
-        for video_id in (0, 2):
-            with pytest.raises(DeviceError, match=r"libnvcuvid.so.1.\n.*NVIDIA_DRIVER_CAPABILITIES"):
-                call(one_frame, files, "hwaccel", video_id, env=environment(folder))
+    def test_a_driver_without_its_video_library(self, driver, files):
+        library = built() / "libnvcuvid.so.1"
+        target = library.readlink()
+        library.unlink()
+        try:
+            for video_id in (0, 2):
+                with pytest.raises(DeviceError, match=r"libnvcuvid.so.1.\n.*NVIDIA_DRIVER_CAPABILITIES"):
+                    call(one_frame, files, "hwaccel", video_id, env=driver)
+        finally:
+            library.symlink_to(target)
 
     def test_frames_that_were_counted_are_not_found_by_another_parser(self, driver, tmp_path):
         write_stamped(tmp_path / "a.ts", 20, gop=10, size=(152, 176))
@@ -439,13 +693,6 @@ class TestRefusals:
         assert call(one_frame, str(tmp_path), "hwaccel", env=driver).shape == (3, 8, 8)
         with pytest.raises(DeviceError, match=r"route=cuvid finds frames by timestamps"):
             call(one_frame, str(tmp_path), "cuvid", env=driver)
-
-    def test_a_codec_that_nvdec_lacks(self, driver, tmp_path):
-        write_stamped(tmp_path / "a.mkv", 5, codec="ffv1", size=(152, 176))
-        VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
-        with pytest.raises(DeviceError, match=r"(?s)a\.mkv: NVDEC does not decode ffv1.*decoder=pyav"):
-            call(one_frame, str(tmp_path), env=driver)
-        assert "ffv1" not in NUMBERS
 
     def test_fork(self, index):
         loader = VideoLoader(index, UniformSampler(index, 0), RAW, size=16, num_workers=1, start_method="fork")
@@ -457,7 +704,17 @@ class TestRefusals:
         assert loader.start_method == "spawn"
         assert loader.threads == 2
 
-    @pytest.mark.parametrize("arguments", [{"route": "nvdec"}, {"fit": "stretch"}, {"max_open": 0}, {"untagged": "x"}])
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"route": "nvdec"},
+            {"fit": "stretch"},
+            {"max_open": 0},
+            {"max_decoders": 0},
+            {"untagged": "x"},
+            {"fallback": "gpu"},
+        ],
+    )
     def test_arguments(self, index, arguments):
         with pytest.raises(ValueError, match=next(iter(arguments))):
             RAW(index, **arguments)

@@ -84,6 +84,7 @@ def environment(
     unsupported: Iterable[str] = (),
     chip: str = "hopper",
     most_decoders: int | None = None,
+    ramp: bool = False,
 ) -> dict[str, str]:
     """Return this process's environment with the stand-in of `folder` as the driver, or with none.
 
@@ -93,6 +94,7 @@ def environment(
         unsupported: Codecs it pretends not to decode, out of h264, hevc, vp8, vp9, av1, mpeg1, mpeg2, mpeg4, vc1.
         chip: One of `CHIPS`; each decodes what NVIDIA says of it.
         most_decoders: That it has memory for at a time; None: for any number.
+        ramp: Luma says where in the coded picture it is, x + 3 y, and not which picture it is.
     """
     assert chip in CHIPS
     variables = dict(os.environ)
@@ -101,7 +103,7 @@ def environment(
         variables["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, paths))
     variables |= {"STANDIN_DEVICES": str(num_devices), "STANDIN_UNSUPPORTED": ",".join(unsupported)}
     most = {} if most_decoders is None else {"STANDIN_MOST_DECODERS": str(most_decoders)}
-    return variables | {"STANDIN_CHIP": chip} | most
+    return variables | {"STANDIN_CHIP": chip} | most | ({"STANDIN_RAMP": "1"} if ramp else {})
 
 
 def call(function: Callable[..., Any], *arguments: Any, env: Mapping[str, str], timeout: float = 180) -> Any:

@@ -327,6 +327,7 @@ int cuvidMapVideoFrame64(Decoder *decoder, int surface, uint8_t **pointer, unsig
     Picture picture = decoder->pictures[surface];
     size_t width = info->target_width, height = info->target_height, rows = height + height / 2;
     int bytes = info->output_format == P016 ? 2 : 1;  // the low byte stays zero, as the low six bits of P010 must
+    int ramp = getenv("STANDIN_RAMP") != NULL;
     *pitch = (width * bytes + 255) / 256 * 256 + 256;
     uint8_t *frame = *pointer = aligned_alloc(256, *pitch * rows);
     if (!frame) return OUT_OF_MEMORY;
@@ -336,6 +337,9 @@ int cuvidMapVideoFrame64(Decoder *decoder, int surface, uint8_t **pointer, unsig
         memset(row, 0, width * bytes);
         for (size_t x = 0; x < width; x++)
             row[x * bytes + bytes - 1] = y < height ? picture.y : x % 2 ? picture.v : picture.u;
+        // Luma that says where in the coded picture it is, unless it is scaled.
+        for (size_t x = 0; ramp && y < height && x < width; x++)
+            row[x * bytes + bytes - 1] = (x + info->display.left + 3 * (y + info->display.top)) & 255;
     }
     decoder->mapped++;
     counters[LIVE_MAPPED]++;

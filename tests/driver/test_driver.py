@@ -132,7 +132,10 @@ def native_av1(path: str):
 
 def test_av1_goes_through_a_codec_context(folder, videos):
     # A packet may hold a picture that a later one shows, so a picture cannot be told from its packet's last bytes.
-    assert call(native_av1, videos["av1"], env=environment(folder, chip="ada")) == (list(packets(videos["av1"])), NUM_FRAMES)
+    assert call(native_av1, videos["av1"], env=environment(folder, chip="ada")) == (
+        list(packets(videos["av1"])),
+        NUM_FRAMES,
+    )
 
 
 # ---- Route B: *_cuvid.
