@@ -84,7 +84,7 @@ class CudaOps:
         return torch.from_dlpack(plane.__dlpack__())  # pyright: ignore[reportPrivateImportUsage]
 
     def synchronize(self) -> None:
-        """Wait for the thread's current stream, asleep: a core that spins in each thread is one that decodes nothing."""
+        """Wait for the thread's current stream, asleep: fourteen threads that spin are fourteen cores."""
         done = torch.cuda.Event(blocking=True)
         done.record()
         done.synchronize()

@@ -33,7 +33,9 @@ def refused_videos(index: VideoIndex) -> dict[int, str]:
     c = index.columns
     kinds = np.stack([c.codec, c.pixel_format, c.width + c.crop[:, [0, 2]].sum(1), c.height + c.crop[:, [1, 3]].sum(1)])
     kinds, kind_of = np.unique(kinds, axis=1, return_inverse=True)
-    reasons = [_reason(index.names[codec], index.names[form], w, h) for codec, form, w, h in kinds.T.tolist()]
+    reasons = [
+        _reason(index.names[int(codec)], index.names[int(form)], int(w), int(h)) for codec, form, w, h in kinds.T
+    ]
     return {video_id: why for video_id, kind in enumerate(kind_of.ravel().tolist()) if (why := reasons[kind])}
 
 
@@ -42,11 +44,11 @@ def _reason(codec: str, pixel_format: str, width: int, height: int) -> str:
     if codec not in NUMBERS:
         return f"NVDEC does not decode {codec}"
     form = VideoFormat(pixel_format)
-    is_plain = len(form.components) > 2 and not form.is_rgb and not form.has_palette
+    is_plain = sum(1 for _ in form.components) > 2 and not form.is_rgb and not form.has_palette
     number, name = CHROMA.get((form.chroma_width(16), form.chroma_height(16)), (None, "")) if is_plain else (None, "")
     if number is None:
         return f"NVDEC does not decode {codec} of format {pixel_format}"
-    bits = form.components[0].bits
+    bits = max(component.bits for component in form.components)
     found = capabilities(codec, bits, number)
     if found is None:
         return f"this GPU does not decode {codec} of {bits} bits in {name}"
