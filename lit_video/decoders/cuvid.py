@@ -194,8 +194,8 @@ class CuvidDecoder:
         if not is_installed():
             return 0
         with self._working():
-            found = (capabilities(self._index.names[codec]) for codec in set(self._index.columns.codec.tolist()))
-            return max((can.num_engines for can in found if can), default=0)
+            codecs = {self._index.names[int(codec)] for codec in set(self._index.columns.codec.tolist())}
+            return max((can.num_engines for codec in codecs if (can := capabilities(codec))), default=0)
 
     @contextmanager
     def _working(self) -> Iterator[None]:

@@ -96,6 +96,11 @@ def decoder_utilization(device: int) -> int | None:
     return _ask(device, lambda nvml, handle: nvml.nvmlDeviceGetDecoderUtilization(handle)[0])
 
 
+def max_video_clock(device: int) -> int | None:
+    """Return the highest clock of the NVDEC engines in MHz, or None where NVML does not tell."""
+    return _ask(device, lambda nvml, handle: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_VIDEO))
+
+
 def _ask(device: int, question: Callable[[Any, Any], int]) -> int | None:
     try:
         import pynvml

@@ -103,6 +103,6 @@ def refuse_expandable_segments(environment: Mapping[str, str]) -> None:
     for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
         if "expandable_segments:true" in environment.get(name, "").lower().replace(" ", ""):
             raise WorkerError(
-                f"{name} has expandable_segments:True, with which worker processes cannot be given the memory on the GPU"
-                " that frames are written into.\nTake it out, or use data.num_workers=0"
+                f"{name} has expandable_segments:True, with which worker processes cannot be given the slots on the"
+                " GPU that they write frames into.\nTake it out, or use data.num_workers=0"
             )
