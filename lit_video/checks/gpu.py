@@ -1,6 +1,6 @@
 """What only hardware can answer, asked of it in some three minutes: a line a question, beside what NVIDIA's note says.
 
-Every speed is that of reads of one random frame, the dearest there are; planned reads cost less by the look-ahead's gain.
+Each speed is of reads of one random frame, the dearest there are: planned reads cost less, by the look-ahead's gain.
 """
 
 from __future__ import annotations

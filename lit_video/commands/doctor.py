@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def ask_the_gpu() -> NoReturn:
-    """Print what only a GPU can answer, a line a question, and end with 0 if there is one and no answer is a failure."""
+    """Print what only a GPU can answer, a line a question; end with 0 if there is one and no answer is a failure."""
     from lit_video.checks import gpu
     from lit_video.support.errors import told_in_a_sentence
 
