@@ -168,10 +168,10 @@ def test_every_kind_is_as_on_the_cpu_on_both_routes_or_refused_before_it_begins(
     write_stamped(tmp_path / "a.mkv", 12, 3, codec, 6, **{"size": (288, 384), "pixel_format": pixel_format} | arguments)
     index = VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
     expected, found = torch.zeros((2, 12, 3, *SIZE), dtype=torch.uint8)
-    cpu = PyAVDecoder(index, SIZE)
+    cpu = PyAVDecoder(index, SIZE, fit="squash")
     for route in ROUTES:
         try:
-            decoder = CuvidDecoder(index, SIZE, route=route)
+            decoder = CuvidDecoder(index, SIZE, route=route, fit="squash")
         except DeviceError as error:
             pytest.skip(str(error).splitlines()[0])
         out = found.to(decoder.device)
