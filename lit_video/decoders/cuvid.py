@@ -82,6 +82,7 @@ class CuvidDecoder:
         device_ops: All that touches CUDA.
 
     Attributes:
+        on_cpu: Ids of the videos that are decoded on the CPU.
         num_from_cpu: Frames that were decoded on the CPU and copied to the GPU so far.
 
     Raises:
@@ -130,8 +131,8 @@ class CuvidDecoder:
         self._videos = OpenVideos(index, max_open, skips, self._open_codec, max_decoders)
         self._bound = threading.local()  # a decoder outlives the threads that use it: each epoch has new ones
         self.num_from_cpu = 0
-        self._from_cpu = self._ask(fallback)
-        self._on_cpu = PyAVDecoder(index, size, fit, interpolation, untagged) if self._from_cpu else None
+        self.on_cpu = self._ask(fallback)
+        self._cpu_decoder = PyAVDecoder(index, size, fit, interpolation, untagged) if self.on_cpu else None
 
     @property
     def default_threads(self) -> int:
@@ -144,7 +145,7 @@ class CuvidDecoder:
     @property
     def num_opened(self) -> int:
         """Containers opened so far."""
-        return self._videos.num_opened + (self._on_cpu.num_opened if self._on_cpu else 0)
+        return self._videos.num_opened + (self._cpu_decoder.num_opened if self._cpu_decoder else 0)
 
     def decode(self, read: GopRead, out: Sequence[UInt8[Tensor, "3 height width"]]) -> None:
         """Write the wanted frames of `read` into `out`; they are there when this returns, for any stream.
@@ -154,7 +155,7 @@ class CuvidDecoder:
             DeviceError: The GPU does not decode this file.
         """
         with self._working():
-            if read.video_id in self._from_cpu:
+            if read.video_id in self.on_cpu:
                 self._copy_from_cpu(read, out)
             else:
                 self._decode(read, out)
@@ -163,8 +164,8 @@ class CuvidDecoder:
         """Close all files, and give back all hardware decoders."""
         self._videos.close()
         self._codecs.close()
-        if self._on_cpu is not None:
-            self._on_cpu.close()
+        if self._cpu_decoder is not None:
+            self._cpu_decoder.close()
 
     # What the GPU decodes.
 
@@ -218,11 +219,11 @@ class CuvidDecoder:
     # Reads.
 
     def _copy_from_cpu(self, read: GopRead, out: Sequence[Tensor]) -> None:
-        assert self._on_cpu is not None
+        assert self._cpu_decoder is not None
         shape = len(out), 3, *self._size
         frames = torch.zeros(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         try:
-            self._on_cpu.decode(read, list(frames))
+            self._cpu_decoder.decode(read, list(frames))
         finally:  # where one frame could not be had, the others are delivered
             for target, frame in zip(out, frames, strict=True):
                 target.copy_(frame, non_blocking=True)

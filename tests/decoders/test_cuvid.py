@@ -578,6 +578,9 @@ class TestWhatTheGpuDecodes:
                 assert (frame == frame[:, :1, :1]).all()
         assert threads == 14
 
+    def test_what_the_cpu_decodes_is_counted(self, kinds):
+        assert call(count_from_cpu, kinds, env=environment(built())) == (48, 32)
+
     @pytest.mark.parametrize(("chip", "threads"), [("hopper", 14), ("ada", 6), ("blackwell", 2)])
     def test_two_threads_for_each_engine(self, files, chip, threads):
         assert call(threads_of, files, env=environment(built(), chip=chip)) == threads
@@ -586,6 +589,17 @@ class TestWhatTheGpuDecodes:
         write_stamped(tmp_path / "a.mkv", 8, 1, "libsvtav1", 4, size=(152, 176))
         VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
         assert call(one_frame, str(tmp_path), env=environment(built(), chip="ada")).any()
+
+
+def count_from_cpu(folder):
+    """Load an epoch; return images, and those that the CPU decoded."""
+    index, decoder = index_of(folder), partial(WHOLE, fallback="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loader = VideoLoader(index, UniformSampler(index, 0), decoder, size=16, batch_size=20, threads=2)
+        images = sum(len(batch["image"]) for batch in loader)
+    loader.close()
+    return images, loader.counts.images_from_cpu
 
 
 def threads_of(folder):
