@@ -177,16 +177,16 @@ class CuvidDecoder:
             refused = refused_videos(self._index)
         if not refused:
             return frozenset()
-        words = in_words(self._index, refused)
+        words, total = in_words(self._index, refused), self._index.num_videos
         if fallback is None:
             raise DeviceError(
-                f"{words}.\nUse decoder=pyav, leave them out, or have these decoded on the CPU:"
-                " data.decoder.fallback=cpu"
+                f"{len(refused)} of {total} videos are not decoded by this GPU ({words}).\n"
+                "Use decoder=pyav, leave them out, or have these decoded on the CPU: data.decoder.fallback=cpu"
             )
         frames = int(self._index.lengths[list(refused)].sum())
         warnings.warn(
-            f"{words}: they are decoded on the CPU, and {frames} of {self._index.num_frames} frames of an epoch are"
-            " copied to the GPU.",
+            f"{len(refused)} of {total} videos are not decoded by this GPU ({words}): they are decoded on the CPU, and"
+            f" {frames} of {self._index.num_frames} frames of an epoch are copied to the GPU.",
             stacklevel=3,
         )
         return frozenset(refused)

@@ -59,7 +59,7 @@ class CudaOps:
                 "Use decoder=pyav, or see what is missing: python scripts/doctor.py"
             )
         if not is_installed():
-            raise DeviceError(f"decoder=cuvid: {NO_LIBRARY}")
+            raise DeviceError(f"{device}: {NO_LIBRARY}")
         found = torch.device(device)
         return torch.device("cuda", torch.cuda.current_device() if found.index is None else found.index)
 

@@ -66,7 +66,7 @@ def _reason(codec: str, pixel_format: str, width: int, height: int) -> str:
 
 
 def in_words(index: VideoIndex, refused: Mapping[int, str]) -> str:
-    """Return a clause that says which videos the GPU does not decode, and why."""
+    """Return why the GPU does not decode videos, and for each reason which these are."""
     files: dict[str, list[str]] = {}
     for video_id, why in refused.items():
         files.setdefault(why, []).append(index.path(video_id))
@@ -74,7 +74,7 @@ def in_words(index: VideoIndex, refused: Mapping[int, str]) -> str:
     for why, paths in files.items():
         more = f" and {len(paths) - LISTED} more" if len(paths) > LISTED else ""
         parts.append(f"{why}: {', '.join(paths[:LISTED])}{more}")
-    return f"{len(refused)} of {index.num_videos} videos are not decoded by this GPU ({'; '.join(parts)})"
+    return "; ".join(parts)
 
 
 def refusal(index: VideoIndex, video_id: int, cause: str) -> DeviceError:

@@ -561,8 +561,8 @@ class TestWhatTheGpuDecodes:
     def test_long_lists_are_cut_short(self):
         many = index_of_many([10] * 30, 5)
         words = in_words(many, dict.fromkeys(range(25), "so") | {25: "no"})
-        assert words.startswith("26 of 30 videos are not decoded by this GPU (so: /nowhere/0.mp4, ")
-        assert words.endswith("/nowhere/9.mp4 and 15 more; no: /nowhere/25.mp4)")
+        assert words.startswith("so: /nowhere/0.mp4, ")
+        assert words.endswith("/nowhere/9.mp4 and 15 more; no: /nowhere/25.mp4")
 
     def test_setup_tells(self, kinds, tmp_path):
         with pytest.raises(DeviceError, match="8 of 12 videos are not decoded by this GPU"):

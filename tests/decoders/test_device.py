@@ -82,5 +82,5 @@ def test_the_default_stream_does_not_wait_for_itself(notes):
 def test_a_driver_without_its_video_library_is_told_at_once(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(device, "is_installed", lambda: False)
-    with pytest.raises(DeviceError, match=r"decoder=cuvid: the driver is there, but not its video library, libnvcuvid"):
+    with pytest.raises(DeviceError, match=r"cuda: the driver is there, but not its video library, libnvcuvid"):
         CudaOps().resolve("cuda")
