@@ -127,7 +127,7 @@ class VideoDataModule(LightningDataModule):
         self._scan()
 
     def setup(self, stage: str | None = None) -> None:
-        """Map the index, and make a decoder: it tells which videos it cannot decode before anything is trained.
+        """Map the index.
 
         Raises:
             DataError: The ranks do not see the same videos.
@@ -136,6 +136,7 @@ class VideoDataModule(LightningDataModule):
         self._scan()
         self._check_same_on_all_ranks()
         assert self.index is not None
+        # Which tells what it cannot decode before anything is trained.
         self._make_decoder(self.index, parse_size(self._loader_arguments["size"])).close()
 
     def train_dataloader(self) -> LightningBatches | VideoLoader:
