@@ -224,9 +224,13 @@ class VideoDataModule(LightningDataModule):
 
         Raises:
             DataError: The ranks do not see the same videos.
+            DeviceError: What the decoder needs is not there, or does not decode some of the videos.
         """
         self._scan()
         self._check_same_on_all_ranks()
+        assert self.index is not None
+        # Which tells what it cannot decode before anything is trained.
+        self._make_decoder(self.index, parse_size(self._loader_arguments["size"])).close()
 
     def train_dataloader(self) -> LightningBatches | VideoLoader:
         """Return what Lightning iterates: the loader's batches, from the place on that comes next.

@@ -17,7 +17,8 @@ KEYS = {
     "images", "seconds", "images_per_s", "batches", "batch_size", "time_to_first_batch_s", "wait_seconds",
     "delivered_frames", "decoded_frames", "decode_amplification", "reads", "peak_held_frames", "slots", "lookahead",
     "sampler", "decoder", "device", "num_workers", "threads", "run_model", "transform", "epochs", "index",
-    "skipped_files", "skipped_frames", "short_files", "ledger", "bytes_host_to_device", "bytes_device_to_host",
+    "skipped_files", "skipped_frames", "images_from_cpu", "short_files", "ledger", "bytes_host_to_device",
+    "bytes_device_to_host",
     "machine",
 }  # fmt: skip
 MACHINE = {"cpu", "cores", "ram_gib", "gpu", "gpu_ram_gib", "python", "torch", "av", "ffmpeg", "lightning"}

@@ -26,6 +26,7 @@ from lit_video.decoders.geometry import fit_picture
 from lit_video.decoders.nvdec import LIBRARY, NUMBERS, capabilities, is_installed
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.scaler import BT2020_CONSTANT_LUMINANCE, Scaler
+from lit_video.decoders.supported import refused_videos
 from lit_video.decoders.torchcodec import TorchCodecDecoder
 from lit_video.index import VideoIndex
 from lit_video.loading.loader import VideoLoader
@@ -159,7 +160,8 @@ def supported_by_nvdec(index: VideoIndex) -> VideoIndex:
     if not torch.cuda.is_available():
         return index
     torch.zeros(1, device="cuda")
-    paths = [path for video_id, path in enumerate(index.paths) if capabilities(index.codec(video_id))]
+    refused = refused_videos(index)
+    paths = [path for video_id, path in enumerate(index.paths) if video_id not in refused]
     assert index.folder is not None
     folder = index.folder.parent.with_name("index-nvdec")
     return VideoIndex.scan(paths or index.paths, folder, progress=False)

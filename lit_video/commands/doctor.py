@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +18,8 @@ COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make all checks, print them, and end with 0 only if all that could be made passed."""
-    parser().parse_args(arguments)
+    if parser().parse_args(arguments).gpu:
+        ask_the_gpu()
     from lit_video.checks import doctor
 
     with tempfile.TemporaryDirectory() as folder:
@@ -34,9 +36,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     raise SystemExit(1 if failed else 0)
 
 
+def ask_the_gpu() -> NoReturn:
+    """Print what only a GPU can answer, a line a question; end with 0 if there is one and no answer is a failure."""
+    from lit_video.checks import gpu
+    from lit_video.support.errors import told_in_a_sentence
+
+    failed = []
+    with told_in_a_sentence(), tempfile.TemporaryDirectory() as folder:
+        for answer in gpu.ask(gpu.Trial(Path(folder))):
+            print(f"{answer.question:36} {'failed: ' if answer.failed else ''}{answer.text}", flush=True)
+            failed += [answer.question] if answer.failed else []
+    print(f"Failed: {', '.join(failed)}." if failed else "All was answered. Now: pytest -m gpu")
+    raise SystemExit(1 if failed else 0)
+
+
 def parser() -> Parser:
     """Return what reads the command line."""
-    return Parser(
+    built = Parser(
         description="Try for real what this package rests on: FFmpeg, torch, decoders, start methods, colours, a GPU "
         "where there is one. Takes a minute."
     )
+    built.add_argument(
+        "--gpu", action="store_true", help="ask a GPU what only hardware can answer; takes three minutes"
+    )
+    return built

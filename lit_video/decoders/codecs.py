@@ -1,4 +1,4 @@
-"""Packets in, pictures out, on the CPU: one decoder for all open files that it fits.
+"""Packets in, pictures out: one decoder for all open files that it fits.
 
 A decoder of 1080p keeps about 18 MiB of pictures, and the first ones cost as much as the memory they are written into:
 200 files with one decoder between them are read faster than with one for each. Decision 12.
@@ -6,8 +6,10 @@ A decoder of 1080p keeps about 18 MiB of pictures, and the first ones cost as mu
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
 from av.packet import Packet
@@ -65,27 +67,69 @@ class Codec(Protocol):
 OpenCodec = Callable[[VideoStream, int], Codec]
 
 
+@runtime_checkable
+class MakeContext(Protocol):
+    """How FFmpeg's decoders are made, and for which files one will do."""
+
+    def key(self, stream: VideoStream, video_id: int) -> Hashable:
+        """Return what is the same of two files that one decoder may serve."""
+        ...
+
+    def __call__(self, stream: VideoStream, video_id: int) -> VideoCodecContext:
+        """Return a decoder for an open file's stream."""
+        ...
+
+
+class OnCpu:
+    """The decoder that comes with a stream that was opened."""
+
+    def key(self, stream: VideoStream, video_id: int) -> Hashable:
+        """Return what the container says."""
+        return parameters(stream.codec_context)
+
+    def __call__(self, stream: VideoStream, video_id: int) -> VideoCodecContext:
+        """Return the stream's own decoder. It outlives the container."""
+        return stream.codec_context
+
+
 class SharedCodecs:
-    """Opens codecs on the calling thread's decoders: files whose streams have equal parameters share one.
+    """Opens codecs on decoders of which files that were encoded alike share one.
 
     Only files whose frames are known by their pts do, where parameter sets in the stream repeat the header's.
 
     Args:
         index: The videos.
+        make: Makes decoders.
+        num_kept: Decoders that stay after the last file that used them was closed, those that were used last. On a GPU
+            a new one costs as much as several frames, and the end of one may wait for all that the GPU has to do.
     """
 
-    def __init__(self, index: VideoIndex) -> None:
-        self._index = index
-        self._decoders: WeakValueDictionary[object, Decoder] = WeakValueDictionary()
+    def __init__(self, index: VideoIndex, make: MakeContext | None = None, num_kept: int = 0) -> None:
+        self._index, self._make, self._num_kept = index, make or OnCpu(), num_kept
+        self._decoders: WeakValueDictionary[Hashable, Decoder] = WeakValueDictionary()
+        self._kept: OrderedDict[Hashable, Decoder] = OrderedDict()
 
     def __call__(self, stream: VideoStream, video_id: int) -> StreamCodec:
         """Return a codec for an open file's stream."""
-        key = parameters(stream.codec_context) if self._may_share(video_id) else stream
+        if not self._may_share(video_id):
+            return StreamCodec(Decoder(self._make(stream, video_id)))
+        key = self._make.key(stream, video_id)
         decoder = self._decoders.get(key)
         if decoder is None or decoder.is_spoilt:
-            decoder = Decoder(stream.codec_context)
-        self._decoders[key] = decoder
-        return StreamCodec(decoder)
+            decoder = self._decoders[key] = Decoder(self._make(stream, video_id))
+        return StreamCodec(decoder, partial(self._keep, key, decoder) if self._num_kept else None)
+
+    def close(self) -> None:
+        """Let go of the decoders that no open file uses."""
+        self._kept.clear()
+
+    def _keep(self, key: Hashable, decoder: Decoder) -> None:
+        if decoder.is_spoilt:
+            return
+        self._kept[key] = decoder
+        self._kept.move_to_end(key)
+        while len(self._kept) > self._num_kept:
+            self._kept.popitem(last=False)
 
     def _may_share(self, video_id: int) -> bool:
         index = self._index
@@ -124,23 +168,30 @@ def parameters(context: VideoCodecContext) -> tuple[object, ...]:
 
 
 class Decoder:
-    """A decoder on the calling thread, and whose packets it last had.
+    """FFmpeg's decoder, and whose packets it last had.
 
     Args:
-        context: Of the first file that needed one. It outlives that file's container.
+        context: Made for the first file that needed one.
     """
 
     def __init__(self, context: VideoCodecContext) -> None:
         self.context = context
         self.user: object = None
         self.is_spoilt = False
+        self.has_worked = False  # it gave a picture, of whatever file
 
 
 class StreamCodec:
-    """One open file's use of a decoder."""
+    """One open file's use of a decoder.
 
-    def __init__(self, decoder: Decoder) -> None:
+    Args:
+        decoder: Perhaps of other files, too.
+        on_use: Called when the decoder is taken over.
+    """
+
+    def __init__(self, decoder: Decoder, on_use: Callable[[], None] | None = None) -> None:
         self.decoder = decoder
+        self._on_use = on_use
         self._name = object()  # the decoder knows this one by it, without a cycle that would keep both
 
     @property
@@ -161,12 +212,16 @@ class StreamCodec:
         """Return the pictures that come out when `packet` goes in."""
         if self.decoder.user is not self._name:
             self.flush()
-        return pictures_of(self.decoder.context, packet)
+        pictures = pictures_of(self.decoder.context, packet)
+        self.decoder.has_worked = self.decoder.has_worked or bool(pictures)
+        return pictures
 
     def flush(self) -> None:
         """Forget all pictures."""
         self.decoder.context.flush_buffers()
         self.decoder.user = self._name
+        if self._on_use is not None:
+            self._on_use()
 
     def skip(self, unless_referred_to: bool) -> None:
         """Set what FFmpeg may leave out."""

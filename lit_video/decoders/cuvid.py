@@ -1,101 +1,67 @@
 """Decoding on an NVIDIA GPU: NVDEC through PyAV, and frames that never leave the device.
 
-Two routes. `hwaccel`: FFmpeg's own parser with NVDEC behind it, which keeps its hardware decoder over all seeks of an
-open file. `cuvid`: NVIDIA's parser, which makes a new hardware decoder at every seek (50 to 70 ms on an H100) and
+Two routes. `hwaccel`: FFmpeg's own parser with NVDEC behind it, which keeps its hardware decoder over all seeks and
+files. `cuvid`: NVIDIA's parser, which makes a new hardware decoder at every seek (50 to 70 ms on an H100) and
 scales while it decodes. docs/gpu.md says what was verified on what.
 """
 
 from __future__ import annotations
 
-import errno
 import threading
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from functools import partial
+from typing import NamedTuple
 
-import av
-import av.error
 import torch
-from av.codec.context import Flags
-from av.codec.hwaccel import HWAccel
-from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 from torch import Tensor
 
-from lit_video.decoders.colour import LUMA_WEIGHTS, planes_to_frame
-from lit_video.decoders.geometry import FITS, INTERPOLATIONS, Geometry, check_choice, fit_picture, parse_size
-from lit_video.decoders.nvdec import LIBRARY, NUMBERS, capabilities, is_installed
+from lit_video.decoders.codecs import Decoder, SharedCodecs
+from lit_video.decoders.colour import LUMA_WEIGHTS, Box, cut, write_frames
+from lit_video.decoders.device import CudaOps, DeviceOps
+from lit_video.decoders.geometry import (
+    FITS,
+    INTERPOLATIONS,
+    Geometry,
+    check_choice,
+    container_left,
+    fit_picture,
+    parse_size,
+)
+from lit_video.decoders.gpu_codecs import GpuCodec, OnGpu, OnGpuByCuvid
+from lit_video.decoders.nvdec import capabilities, is_installed
+from lit_video.decoders.pyav import MAX_OPEN, PyAVDecoder
 from lit_video.decoders.reader import OpenVideos
 from lit_video.decoders.scaler import UNTAGGED, matrix_of_untagged
+from lit_video.decoders.supported import in_words, refusal, refused_videos
 from lit_video.index import VideoIndex
-from lit_video.media.container import UNREADABLE, pictures_of, reason_of
 from lit_video.media.picture import FULL_RANGE, Presentation, colours_of
 from lit_video.planning.planner import GopRead
 from lit_video.support.errors import DeviceError
+from lit_video.support.machine import files_for_each_core
 
 ROUTES = ("hwaccel", "cuvid")
+FALLBACKS = (None, "cpu")
 
-# FFmpeg's decoders with NVIDIA's parser are called after the codec, but for these.
-CUVID_NAMES = {"mpeg1video": "mpeg1_cuvid", "mpeg2video": "mpeg2_cuvid"}
+# What PyAV hands over as two planes of luma and chroma. 12 bits are `p016le` to FFmpeg 8.
+LAYOUTS = frozenset({"nv12", "p010le", "p016le"})
 
-# What FFmpeg says before the first picture where the GPU does not decode a stream. Of damage it says "invalid data".
-REFUSED = frozenset({errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOMEM})
-
-
-@runtime_checkable
-class DeviceOps(Protocol):
-    """All that a decoder does with CUDA itself. Picklable, so that a worker gets the same."""
-
-    def resolve(self, device: str) -> torch.device:
-        """Return the device that a name such as `cuda` means here, where its frames lie.
-
-        Raises:
-            DeviceError: There is none.
-        """
-        ...
-
-    def bind(self, device: torch.device) -> None:
-        """Make the device's context current in the calling thread."""
-        ...
-
-    def plane_to_tensor(self, plane: VideoPlane) -> Tensor:
-        """Return a decoded plane as a tensor on the same memory, without a copy."""
-        ...
-
-    def synchronize(self) -> None:
-        """Wait until all that the calling thread asked of the device is done."""
-        ...
+# Luma samples that are converted together: on the way they take up to some 16 bytes each of GPU memory, in each thread.
+TOGETHER = 2**22
 
 
-class CudaOps:
-    """The real device."""
+class Look(NamedTuple):
+    """What pictures have in common that are converted together."""
 
-    def resolve(self, device: str) -> torch.device:
-        """Return the device, `cuda` being the one that is current in this thread."""
-        if not torch.cuda.is_available():
-            raise DeviceError(
-                "decoder=cuvid needs an NVIDIA GPU, and there is no NVIDIA driver here that torch can use.\n"
-                "Use decoder=pyav, or see what is missing: python scripts/doctor.py"
-            )
-        found = torch.device(device)
-        return torch.device("cuda", torch.cuda.current_device() if found.index is None else found.index)
-
-    def bind(self, device: torch.device) -> None:
-        """Set the thread's device, and run one operation on it: only that makes torch's context current."""
-        torch.cuda.set_device(device)
-        torch.zeros(1, device=device)
-
-    def plane_to_tensor(self, plane: VideoPlane) -> Tensor:
-        """Return a plane as a CUDA tensor. torch would pass a stream, which PyAV does not take; so by hand."""
-        return torch.from_dlpack(plane.__dlpack__())  # pyright: ignore[reportPrivateImportUsage]
-
-    def synchronize(self) -> None:
-        """Wait for the thread's current stream."""
-        torch.cuda.current_stream().synchronize()
+    geometry: Geometry
+    matrix: int
+    full_range: bool
+    dtype: torch.dtype
 
 
 class CuvidDecoder:
@@ -109,11 +75,18 @@ class CuvidDecoder:
         fit: `crop` keeps the largest box in the middle that has the frame's shape; `squash` distorts.
         interpolation: `bilinear` or `area`. The cuvid route scales as NVDEC does.
         untagged: The colour matrix of videos that do not say: `bt601` as on the CPU, `bt709` or `auto`.
-        max_open: Files that stay open at most, each with a hardware decoder.
+        max_open: Files that stay open at most; None for 64, or fewer where the process may open few.
+        max_decoders: Hardware decoders that these have at most; files encoded alike share one.
+        fallback: `cpu` decodes the videos that this GPU does not on the CPU, and warns of how many there are; None
+            refuses to begin.
         device_ops: All that touches CUDA.
 
+    Attributes:
+        on_cpu: Ids of the videos that are decoded on the CPU.
+        num_from_cpu: Frames that were decoded on the CPU and copied to the GPU so far.
+
     Raises:
-        DeviceError: There is no such device.
+        DeviceError: There is no such device, or it does not decode some of the videos.
         ValueError: An argument out of range.
     """
 
@@ -128,7 +101,9 @@ class CuvidDecoder:
         fit: str = "crop",
         interpolation: str = "bilinear",
         untagged: str = "bt601",
-        max_open: int = 16,
+        max_open: int | None = None,
+        max_decoders: int = 8,
+        fallback: str | None = None,
         device_ops: DeviceOps | None = None,
     ) -> None:
         for name, value, allowed in (
@@ -138,63 +113,163 @@ class CuvidDecoder:
             ("untagged", untagged, UNTAGGED),
         ):
             check_choice(name, value, allowed)
-        if max_open < 1:
-            raise ValueError(f"max_open must be at least 1, got {max_open}")
+        if fallback not in FALLBACKS:
+            raise ValueError(f"fallback must be cpu or None, got {fallback!r}")
+        max_open = files_for_each_core(MAX_OPEN) if max_open is None else max_open
+        for name, value in (("max_open", max_open), ("max_decoders", max_decoders)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
         self._ops = CudaOps() if device_ops is None else device_ops
         self.device = self._ops.resolve(device)
         self._index, self._size, self._route, self._fit = index, parse_size(size), route, fit
         self._interpolation, self._untagged = interpolation, untagged
-        self._videos = OpenVideos(index, max_open, open_codec=self._open_codec)
+        ordinal = self.device.index or 0
+        make = OnGpu(index, ordinal) if route == "hwaccel" else OnGpuByCuvid(index, ordinal, self._size, fit)
+        self._codecs = SharedCodecs(index, make, num_kept=max_decoders)
+        # Pictures that nobody wants or refers to are left out by FFmpeg's parser, as on the CPU.
+        skips = route == "hwaccel"
+        self._videos = OpenVideos(index, max_open, skips, self._open_codec, max_decoders)
         self._bound = threading.local()  # a decoder outlives the threads that use it: each epoch has new ones
+        self.num_from_cpu = 0
+        self.on_cpu = self._ask(fallback)
+        self._cpu_decoder = PyAVDecoder(index, size, fit, interpolation, untagged) if self.on_cpu else None
 
     @property
     def default_threads(self) -> int:
-        """One for each NVDEC engine where the driver tells their number, else 2: many more are slower."""
-        if is_installed():
-            self._bind()
-        found = capabilities("h264")
-        return found.num_engines if found and found.num_engines else 2
+        """Two for each NVDEC engine, of which one has the engine decode while the other waits; 2 where none are told.
+
+        A thread that waits for a picture gives its engine nothing to do.
+        """
+        return 2 * max(1, self._num_engines())
 
     @property
     def num_opened(self) -> int:
         """Containers opened so far."""
-        return self._videos.num_opened
+        return self._videos.num_opened + (self._cpu_decoder.num_opened if self._cpu_decoder else 0)
 
     def decode(self, read: GopRead, out: Sequence[UInt8[Tensor, "3 height width"]]) -> None:
         """Write the wanted frames of `read` into `out`; they are there when this returns, for any stream.
 
         Raises:
             DecodeError: A frame cannot be had exactly.
-            DeviceError: The GPU does not decode this codec.
+            DeviceError: The GPU does not decode this file.
         """
-        self._bind()
-        place = {frame_index: number for number, frame_index in enumerate(read.frame_indices)}
-        try:
-            for frame_index, picture in self._videos.read(read):
-                out[place[frame_index]].copy_(self._convert(picture, read))
-        finally:
-            self._ops.synchronize()  # where one frame could not be had, the others are delivered
+        with self._working():
+            if read.video_id in self.on_cpu:
+                self._copy_from_cpu(read, out)
+            else:
+                self._decode(read, out)
 
     def close(self) -> None:
-        """Close all files."""
+        """Close all files, and give back all hardware decoders."""
         self._videos.close()
+        self._codecs.close()
+        if self._cpu_decoder is not None:
+            self._cpu_decoder.close()
 
-    def _bind(self) -> None:
-        if not hasattr(self._bound, "device"):
-            self._ops.bind(self.device)
-            self._bound.device = self.device
+    # What the GPU decodes.
 
-    def _convert(self, picture: VideoFrame, read: GopRead) -> UInt8[Tensor, "3 height width"]:
+    def _ask(self, fallback: str | None) -> frozenset[int]:
+        """Return the videos that are decoded on the CPU."""
+        if not is_installed():
+            return frozenset()  # as will be told of the first file, by name
+        with self._working():
+            refused = refused_videos(self._index)
+        if not refused:
+            return frozenset()
+        words, total = in_words(self._index, refused), self._index.num_videos
+        if fallback is None:
+            raise DeviceError(
+                f"{len(refused)} of {total} videos are not decoded by this GPU ({words}).\n"
+                "Use decoder=pyav, leave them out, or have these decoded on the CPU: data.decoder.fallback=cpu"
+            )
+        frames = int(self._index.lengths[list(refused)].sum())
+        warnings.warn(
+            f"{len(refused)} of {total} videos are not decoded by this GPU ({words}): they are decoded on the CPU, and"
+            f" {frames} of {self._index.num_frames} frames of an epoch are copied to the GPU.",
+            stacklevel=3,
+        )
+        return frozenset(refused)
+
+    def _num_engines(self) -> int:
+        if not is_installed():
+            return 0
+        with self._working():
+            codecs = {self._index.names[int(codec)] for codec in set(self._index.columns.codec.tolist())}
+            return max((can.num_engines for codec in codecs if (can := capabilities(codec))), default=0)
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        with self._ops.decoding(self.device):
+            if not hasattr(self._bound, "device"):
+                self._ops.bind(self.device)
+                self._bound.device = self.device
+            yield
+
+    def _open_codec(self, stream: VideoStream, video_id: int) -> GpuCodec:
+        skips = self._route == "hwaccel"
+        if not skips and self._index.made(video_id) != "exact":
+            # Its frames were counted as FFmpeg's parser finds them, and NVIDIA's may find others.
+            raise DeviceError(
+                f"{self._index.path(video_id)}: decoder.route=cuvid finds frames by timestamps, which this file does"
+                " not have for all.\nUse decoder.route=hwaccel, the default"
+            )
+        return GpuCodec(self._codecs(stream, video_id), partial(refusal, self._index, video_id), skips)
+
+    # Reads.
+
+    def _copy_from_cpu(self, read: GopRead, out: Sequence[Tensor]) -> None:
+        assert self._cpu_decoder is not None
+        shape = len(out), 3, *self._size
+        frames = torch.zeros(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        try:
+            self._cpu_decoder.decode(read, list(frames))
+        finally:  # where one frame could not be had, the others are delivered
+            for target, frame in zip(out, frames, strict=True):
+                target.copy_(frame, non_blocking=True)
+            self._ops.synchronize()
+        self.num_from_cpu += len(out)
+
+    def _decode(self, read: GopRead, out: Sequence[Tensor]) -> None:
+        place = {frame_index: number for number, frame_index in enumerate(read.frame_indices)}
+        boxes, targets, look = list[Box](), list[Tensor](), None
+        try:
+            for frame_index, picture in self._videos.read(read):
+                luma, chroma, its = self._look(picture, read)
+                box = cut(luma, chroma, its.geometry)
+                if look is not None and (its != look or len(boxes) * box.luma[..., 0].numel() >= TOGETHER):
+                    self._write(boxes, targets, look)
+                    boxes, targets = [], []
+                look = its
+                boxes.append(box)
+                targets.append(out[place[frame_index]])
+        finally:  # where one frame could not be had, the others are delivered
+            if look is not None:
+                self._write(boxes, targets, look)
+            self._ops.synchronize()
+
+    def _write(self, boxes: Sequence[Box], targets: Sequence[Tensor], look: Look) -> None:
+        write_frames(boxes, targets, look.geometry, look.matrix, look.full_range, self._interpolation)
+
+    def _look(self, picture: VideoFrame, read: GopRead) -> tuple[Tensor, Tensor, Look]:
+        """Return the planes of a picture, and how they are to be taken."""
         if picture.format.name != "cuda":
-            raise refusal(self._index.path(read.video_id), f"FFmpeg decoded to {picture.format.name} on the CPU")
+            cause = f"FFmpeg decoded to {picture.format.name} on the CPU"
+            raise refusal(self._index, read.video_id, cause)
+        layout = picture.sw_format.name if picture.sw_format else "unknown"
+        if layout not in LAYOUTS:
+            raise DeviceError(
+                f"{self._index.path(read.video_id)}: its pictures are {layout} on the GPU, which this version of PyAV"
+                " does not hand over.\nUse decoder=pyav for these videos"
+            )
         luma, chroma = (self._ops.plane_to_tensor(plane) for plane in picture.planes)
         presentation = self._index.presentation(read.video_id)
         colours = colours_of(picture, presentation.codec, presentation.colours)
         matrix = colours.matrix
         if matrix not in LUMA_WEIGHTS:
             matrix = matrix_of_untagged(self._untagged, *self._stored_size(picture, read.video_id))
-        geometry = self._geometry(picture, presentation)
-        return planes_to_frame(luma, chroma, geometry, matrix, colours.range == FULL_RANGE, self._interpolation)
+        geometry = self._geometry(picture, read.video_id, presentation)
+        return luma, chroma, Look(geometry, matrix, colours.range == FULL_RANGE, luma.dtype)
 
     def _stored_size(self, picture: VideoFrame, video_id: int) -> tuple[int, int]:
         """Return width and height before NVDEC scaled."""
@@ -203,124 +278,16 @@ class CuvidDecoder:
         columns, (left, top, right, bottom) = self._index.columns, self._index.presentation(video_id).crop
         return int(columns.width[video_id]) + left + right, int(columns.height[video_id]) + top + bottom
 
-    def _geometry(self, picture: VideoFrame, p: Presentation) -> Geometry:
+    def _geometry(self, picture: VideoFrame, video_id: int, p: Presentation) -> Geometry:
         stored = picture.height, picture.width
-        g = fit_picture(stored, p.rotation, self._size, self._fit, p.mirrored, p.crop)
-        if self._route == "hwaccel":
-            return g
-        # NVDEC has cut and scaled already, but to even numbers.
-        return replace(g, left=0, top=0, box_width=picture.width, box_height=picture.height)
-
-    def _open_codec(self, stream: VideoStream, video_id: int) -> GpuCodec:
-        codec, path = stream.codec_context.codec.canonical_name, self._index.path(video_id)
-        if codec not in NUMBERS:
-            raise DeviceError(
-                f"{path}: NVDEC does not decode {codec}.\n"
-                "Use decoder=pyav for these videos, or transcode them: docs/gpu.md"
-            )
-        if self._route == "hwaccel":
-            return GpuCodec(stream, codec, path, self.device.index or 0, {})
-        if self._index.made(video_id) != "exact":
-            # Its frames were counted as FFmpeg's parser finds them, and NVIDIA's may find others.
-            raise DeviceError(
-                f"{path}: decoder.route=cuvid finds frames by timestamps, which this file does not have for all.\n"
-                "Use decoder.route=hwaccel, the default"
-            )
-        options = cuvid_options(stream, self._index.presentation(video_id), self._size, self._fit)
-        return GpuCodec(stream, CUVID_NAMES.get(codec, f"{codec}_cuvid"), path, self.device.index or 0, options)
-
-
-def cuvid_options(stream: VideoStream, p: Presentation, size: tuple[int, int], fit: str) -> dict[str, str]:
-    """Return what has NVDEC cut out and scale a frame: its box by what is cut off at top, bottom, left and right."""
-    width, height = stream.codec_context.width, stream.codec_context.height
-    g = fit_picture((height, width), p.rotation, size, fit, p.mirrored, p.crop)
-    right, bottom = width - g.left - g.box_width, height - g.top - g.box_height
-    return {"crop": f"{g.top}x{bottom}x{g.left}x{right}", "resize": f"{g.width}x{g.height}"}
-
-
-def refusal(path: str, cause: str) -> DeviceError:
-    """Return what to raise where the GPU does not decode a file."""
-    if not is_installed():
-        return DeviceError(
-            f"{path}: the driver is there, but not its video library, {LIBRARY}.\n"
-            "In a container, start it with NVIDIA_DRIVER_CAPABILITIES=compute,video,utility"
-        )
-    return DeviceError(
-        f"{path}: NVDEC on this GPU does not decode it: its codec, bit depth or size is not supported ({cause}).\n"
-        "Use decoder=pyav for these videos; what the GPU decodes: python scripts/doctor.py"
-    )
-
-
-class GpuCodec:
-    """A decoder of its own for an open file's packets, whose pictures stay on the device.
-
-    Args:
-        stream: Where the packets come from.
-        name: FFmpeg's name of the decoder.
-        path: Of the file.
-        device: Ordinal.
-        options: Of the decoder.
-
-    Raises:
-        DeviceError: FFmpeg cannot use the device.
-    """
-
-    def __init__(self, stream: VideoStream, name: str, path: str, device: int, options: dict[str, str]) -> None:
-        # primary_ctx=1, PyAV's default, fails once torch has initialised CUDA (PyAV #2339); current_ctx takes the
-        # context that DeviceOps.bind made current in this thread.
-        hwaccel = HWAccel(
-            "cuda",
-            device=str(device),
-            is_hw_owned=True,
-            allow_software_fallback=False,
-            options={"primary_ctx": "0", "current_ctx": "1"},
-        )
-        source = stream.codec_context
-        try:
-            context = av.CodecContext.create(name, "r", hwaccel=hwaccel)
-        except (*UNREADABLE, RuntimeError) as error:
-            raise DeviceError(
-                f"FFmpeg cannot decode with {name} on this GPU ({error}).\n"
-                "Use decoder=pyav, or see what is missing: python scripts/doctor.py"
-            ) from error
-        assert isinstance(context, VideoCodecContext)
-        context.extradata = source.extradata  # without: no error, and no frames
-        context.width, context.height = source.width, source.height
-        # PyAV 18 presets the format `cuda`, which FFmpeg 8 takes for 4:4:4 and refuses with errno 22.
-        context.pix_fmt = "nv12" if name.endswith("_cuvid") else source.pix_fmt
-        context.options = options
-        context.thread_count = 1  # else as many threads as cores, in each open file, with nothing to do
-        if name.endswith("_cuvid"):
-            context.flags |= Flags.low_delay
-        self.decoder: object = context
-        self.is_undisturbed = True  # no other file uses it
-        self._context, self._path = context, path
-        self._worked = False  # it gave a picture
-        self.is_spoilt = False
-
-    def spoil(self) -> None:
-        """Note that the decoder met damage: the file is opened anew, and has another then.
-
-        One that never gave a picture stays: what it says next tells whether the GPU refuses the stream.
-        """
-        self.is_spoilt = self._worked
-
-    def decode(self, packet: Packet | None) -> list[VideoFrame]:
-        """Return the pictures that come out when `packet` goes in; the empty packet at the end drains, as None does."""
-        try:
-            pictures = pictures_of(self._context, packet if packet is not None and packet.size else None)
-        except UNREADABLE as error:
-            # "Generic error in an external library": CUDA failed, whenever that is.
-            failed = isinstance(error, av.error.ExternalError)
-            if failed or (not self._worked and getattr(error, "errno", None) in REFUSED):
-                raise refusal(self._path, reason_of(error)) from error
-            raise
-        self._worked = self._worked or bool(pictures)
-        return pictures
-
-    def flush(self) -> None:
-        """Forget all pictures: `container.seek` does not reach this decoder."""
-        self._context.flush_buffers()
-
-    def skip(self, unless_referred_to: bool) -> None:
-        """Do nothing: that skipping is safe was not shown for NVDEC."""
+        if self._route == "cuvid":  # NVDEC has cut and scaled already, but to even numbers
+            g = fit_picture(stored, p.rotation, self._size, self._fit, p.mirrored)
+            return replace(g, left=0, top=0, box_width=picture.width, box_height=picture.height)
+        # What a stream cuts off at its left and top FFmpeg leaves in pictures that lie on a GPU.
+        decoder = self._videos.decoder_of(video_id)
+        assert isinstance(decoder, Decoder)
+        more_left, more_top = picture.width - decoder.context.width, picture.height - decoder.context.height
+        _, top, right, bottom = p.crop
+        left = container_left(decoder.context.width, int(self._index.columns.width[video_id]), p.crop)
+        crop = more_left + left, more_top + top, right, bottom
+        return fit_picture(stored, p.rotation, self._size, self._fit, p.mirrored, crop)

@@ -100,3 +100,21 @@ def fit_picture(
         quarter_turns=rotation // 90 % 4,
         mirrored=mirrored,
     )
+
+
+def container_left(decoded_width: int, index_width: int, crop: tuple[int, int, int, int]) -> int:
+    """Return how many columns at the left the container cuts off, of those that the index counts as cut off there.
+
+    The rest the stream itself cuts off and FFmpeg's decoders on the CPU do not, since rows begin at round places there;
+    what decodes elsewhere may cut none of them off, or all.
+
+    Args:
+        decoded_width: Of a picture as the stream wants it shown.
+        index_width: Of a picture as it is shown.
+        crop: Left, top, right, bottom, as the index has it.
+
+    >>> container_left(176, 176, (16, 0, 0, 0)), container_left(192, 176, (16, 0, 0, 0))  # the stream; the container
+    (0, 16)
+    """
+    left = decoded_width - crop[2] - index_width
+    return left if 0 <= left <= crop[0] else crop[0]  # beyond these: a stream whose size changed

@@ -22,21 +22,27 @@ NUMBERS = {
     "vp9": 10,
     "av1": 11,
 }
-CHROMA_420 = 1
+CHROMA_420 = 1  # cudaVideoChromaFormat
 
 
 class Capabilities(NamedTuple):
-    """What is decoded of a codec, 4:2:0.
+    """What is decoded of a codec, in one depth and chroma format.
 
     Attributes:
         num_engines: That decode it; 0 where the driver is too old to tell.
         max_width: In pixels.
         max_height: In pixels.
+        max_blocks: Of 16 × 16 pixels in a picture.
+        min_width: In pixels.
+        min_height: In pixels.
     """
 
     num_engines: int
     max_width: int
     max_height: int
+    max_blocks: int
+    min_width: int
+    min_height: int
 
 
 class _Question(ctypes.Structure):
@@ -68,20 +74,31 @@ def is_installed() -> bool:
     return True
 
 
-def capabilities(codec: str, bits: int = 8) -> Capabilities | None:
-    """Return what the GPU whose context is current in this thread decodes of a codec; None: nothing."""
+def capabilities(codec: str, bits: int = 8, chroma: int = CHROMA_420) -> Capabilities | None:
+    """Return what the GPU whose context is current in this thread decodes of a codec; None: nothing.
+
+    Args:
+        codec: FFmpeg's name.
+        bits: Of a sample.
+        chroma: cudaVideoChromaFormat: 0 none, 1 of 4:2:0, 2 of 4:2:2, 3 of 4:4:4.
+    """
     if codec not in NUMBERS or not is_installed():
         return None
-    question = _Question(codec=NUMBERS[codec], chroma=CHROMA_420, depth_minus_8=bits - 8)
+    question = _Question(codec=NUMBERS[codec], chroma=chroma, depth_minus_8=bits - 8)
     status = ctypes.CDLL(LIBRARY).cuvidGetDecoderCaps(ctypes.byref(question))
     if status or not question.supported:
         return None
-    return Capabilities(question.num_engines, question.max_width, question.max_height)
+    return Capabilities(*(getattr(question, name) for name in Capabilities._fields))
 
 
 def decoder_utilization(device: int) -> int | None:
     """Return how busy the NVDEC engines were of late, in percent, or None where NVML does not tell."""
     return _ask(device, lambda nvml, handle: nvml.nvmlDeviceGetDecoderUtilization(handle)[0])
+
+
+def max_video_clock(device: int) -> int | None:
+    """Return the highest clock of the NVDEC engines in MHz, or None where NVML does not tell."""
+    return _ask(device, lambda nvml, handle: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_VIDEO))
 
 
 def _ask(device: int, question: Callable[[Any, Any], int]) -> int | None:

@@ -85,6 +85,10 @@ class OpenVideos:
             path = self._index.path(read.video_id)
             raise DecodeError(path, sorted(missing), int(lengths[read.video_id]), cause)
 
+    def decoder_of(self, video_id: int) -> object:
+        """Return what decodes a file that is open: a codec's `decoder`."""
+        return self._videos[video_id].decoder
+
     def close(self) -> None:
         """Close all files."""
         while self._videos:

@@ -16,6 +16,7 @@ class Counts:
     decoded_frames: int = 0
     peak_held_frames: int = 0
     skipped_frames: int = 0
+    images_from_cpu: int = 0  # of videos that the decoder's GPU does not decode
     wait_seconds: float = 0.0
     first_request: float | None = None
     first_batch: float | None = None

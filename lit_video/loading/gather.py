@@ -54,7 +54,7 @@ class GatherOnGpu:
         # The device too: a thread that leaves a stream goes back to its own device, and has a context made there.
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             images = slots.index_select(0, index.to(slots.device))
-            ready = torch.cuda.Event()
+            ready = torch.cuda.Event(blocking=True)  # else the wait below spins on a core
             ready.record()
         # Only then are the slots given back, and a decoder, on a stream that knows nothing of this one, fills them.
         ready.synchronize()
@@ -88,7 +88,7 @@ class GatherToGpu:
         copy_slots(slots, index, buffer[: len(index)])
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             images = buffer[: len(index)].to(self._device, non_blocking=True)
-            ready = self._copied[turn] = torch.cuda.Event()
+            ready = self._copied[turn] = torch.cuda.Event(blocking=True)
             ready.record()
         return Gathered(images, ready)
 

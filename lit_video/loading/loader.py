@@ -372,6 +372,8 @@ class VideoLoader:
         counts.images += delivery.batch["video_id"].numel() * self.population.frames_per_sample
         counts.batches += 1
         counts.skipped_frames += sum(fault.positions for fault in faults)
+        if on_cpu := getattr(self._decoder(0), "on_cpu", None):
+            counts.images_from_cpu += int(np.isin(delivery.batch["video_id"], list(on_cpu)).sum())
         self.ledger += faults
         counts.reads += costs.reads
         counts.delivered_frames += costs.delivered_frames

@@ -7,6 +7,7 @@ handed over once, when a process starts. A pipe for each worker, and no lock tha
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import pickle
@@ -69,7 +70,7 @@ class Processes:
         self.processes: list[BaseProcess] = []
         for number in range(count):
             ours, theirs = context.Pipe()
-            arguments = (theirs, threads, make_decoder, index, size, slots)
+            arguments = (theirs, threads, make_decoder, index, size, [slots])
             process = context.Process(target=_serve, args=arguments, name=f"lit_video-{number}", daemon=True)
             try:
                 with _fork_quietly(), _ctrl_c_held_back():
@@ -111,6 +112,8 @@ class Processes:
                 process.kill()
                 process.join()
         self.connections, self.processes = [], []
+        if torch.cuda.is_initialized():
+            torch.cuda.ipc_collect()  # memory that was shared with those that had to be killed
 
 
 class ProcessWorkers:
@@ -245,9 +248,14 @@ def _serve(
     make_decoder: MakeDecoder,
     index: VideoIndex,
     size: tuple[int, int],
-    slots: Tensor,
+    handed: list[Tensor],
 ) -> None:
-    """Do jobs until there are no more, or no parent."""
+    """Do jobs until there are no more, or no parent; then let go of the slots, which are handed over in a list.
+
+    A GPU's memory is given back only if each process that shares it let go of it, and what starts a process keeps its
+    arguments to the end.
+    """
+    slots = handed.pop()
     for number in (signal.SIGINT, signal.SIGTERM):  # which reach all processes of a job; the parent decides
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
@@ -266,7 +274,12 @@ def _serve(
     for job in jobs:
         workers.submit(job)
     workers.interrupt()
-    workers.stop(HEARTBEAT_SECONDS)
+    if workers.stop(HEARTBEAT_SECONDS):
+        for decoder in decoders:
+            decoder.close()
+    sender.join(HEARTBEAT_SECONDS / 2)
+    del slots, workers, sender
+    gc.collect()
 
 
 def _jobs(connection: Connection, parent: int) -> Iterator[Job]:

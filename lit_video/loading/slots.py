@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from jaxtyping import UInt8
@@ -67,9 +67,10 @@ def share(slots: Tensor) -> Tensor:
     """Return `slots` in memory that worker processes can share.
 
     Raises:
-        WorkerError: There is too little of it.
+        WorkerError: There is too little of it, or torch was told to take a GPU's memory in a way that cannot be shared.
     """
     if slots.is_cuda:
+        refuse_expandable_segments(os.environ)
         return slots
     needed = slots.numel()
     try:
@@ -91,3 +92,17 @@ def _too_little(needed: int, free: int | None) -> str:
         f"Frames for worker processes need {needed / 2**20:.0f} MiB of shared memory, and /dev/shm {has}.\n"
         "Lower data.lookahead_bytes, use data.num_workers=0, or raise the limit (docker run --shm-size=8g)"
     )
+
+
+def refuse_expandable_segments(environment: Mapping[str, str]) -> None:
+    """Refuse what has a worker die while it is handed the pool: in containers such memory cannot be passed on.
+
+    Raises:
+        WorkerError: With the variable that says so.
+    """
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        if "expandable_segments:true" in environment.get(name, "").lower().replace(" ", ""):
+            raise WorkerError(
+                f"{name} has expandable_segments:True, with which worker processes cannot be given the slots on the"
+                " GPU that they write frames into.\nTake it out, or use data.num_workers=0"
+            )

@@ -145,7 +145,7 @@ def _data_of(trainer: Trainer) -> VideoDataModule:
 
 
 COPIES = ("bytes_host_to_device", "bytes_device_to_host")
-SUMMED = ("images", "batches", "delivered_frames", "decoded_frames", "reads", "skipped_frames")
+SUMMED = ("images", "batches", "delivered_frames", "decoded_frames", "reads", "skipped_frames", "images_from_cpu")
 
 
 def measure(loader: VideoLoader, ended: float) -> dict[str, Any]:
@@ -164,6 +164,7 @@ def measure(loader: VideoLoader, ended: float) -> dict[str, Any]:
         "peak_held_frames": counts.peak_held_frames,
         "slots": loader.budget.slots,
         "skipped_frames": counts.skipped_frames,
+        "images_from_cpu": counts.images_from_cpu,
         "ledger": [{"rank": loader.rank, **row} for row in ledger_rows(loader.ledger)],
     }
 
@@ -295,6 +296,11 @@ def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("parts", f"{r['sampler']}, {r['decoder']} on {r['device']}, {r['threads']} threads, {r['transform']}"),
         ("model", "run" if r["run_model"] else "not run"),
         *_copies(r),
+        *(
+            [("from the CPU", f"{n} images of videos that the GPU does not decode")]
+            if (n := r["images_from_cpu"])
+            else []
+        ),
         ("index", f"{index['videos']} videos, {index['frames']} frames, {index['seconds']:.2f} s, {reused}"),
         *_hdr(index.get("hdr", {})),
         *[("skipped", f"{file['path']}: {file['reason']}") for file in skipped[:10]],

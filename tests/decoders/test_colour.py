@@ -1,13 +1,16 @@
 """NV12 and P010 on the device against swscale on the CPU: within two levels, everywhere."""
 
+import time
+
 import av
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from lit_video.decoders.colour import LUMA_WEIGHTS, as_levels, planes_to_frame, yuv_to_rgb
+from lit_video.decoders.colour import LUMA_WEIGHTS, conversion, convert, cut, planes_to_frame, write_frames
 from lit_video.decoders.geometry import fit_picture
 from lit_video.decoders.scaler import Scaler
 from lit_video.media.picture import AS_STORED, Presentation
@@ -73,24 +76,25 @@ def test_agrees_with_swscale_on_any_smooth_picture(seed):
     assert np.abs(on_the_device(*args) - on_the_cpu(*args)).max() <= 2
 
 
+def rgb_of(y, u, v, matrix, full_range):
+    """Red, green and blue of levels of luma and chroma, neither rounded nor cut off."""
+    offset, weights = conversion(matrix, full_range, 1, torch.device("cpu"))
+    return ((offset + torch.tensor([y, u, v]) * weights).sum(-1) - 0.5).flatten().tolist()
+
+
 def test_chroma_spans_224_levels_and_not_219():
     """Pure BT.601 blue is Y 41, U 240, V 110. Chroma scaled by 255/219 instead of 255/224 makes it 2 % too strong."""
-    found = yuv_to_rgb(torch.tensor([41.0, 240.0, 110.0])[:, None, None], 5, full_range=False)[:, 0, 0]
-    assert found.tolist() == pytest.approx([0, 0, 255], abs=1.5)
-    half = yuv_to_rgb(torch.tensor([126.0, 184.0, 128.0])[:, None, None], 5, full_range=False)[2, 0, 0]
+    assert rgb_of(41.0, 240.0, 110.0, 5, full_range=False) == pytest.approx([0, 0, 255], abs=1.5)
     right, slip = 128.1 + 1.772 * 56 * 255 / 224, 128.1 + 1.772 * 56 * 255 / 219
     assert abs(right - slip) > 2
-    assert half.item() == pytest.approx(right, abs=0.3)
+    assert rgb_of(126.0, 184.0, 128.0, 5, full_range=False)[2] == pytest.approx(right, abs=0.3)
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_white_black_and_grey(full):
-    levels = torch.tensor([[0.0, 128, 255]] if full else [[16.0, 125.5, 235]])
-    yuv = torch.stack([levels, torch.full((1, 3), 128.0), torch.full((1, 3), 128.0)])
-    for matrix in LUMA_WEIGHTS:
-        assert torch.allclose(
-            yuv_to_rgb(yuv, matrix, full)[:, 0], torch.tensor([0, 127.5 + full * 0.5, 255]), atol=0.01
-        )
+@pytest.mark.parametrize("matrix", LUMA_WEIGHTS)
+def test_white_black_and_grey(matrix, full):
+    for level, expected in ((0, 0), (128, 128), (255, 255)) if full else ((16, 0), (125.5, 127.5), (235, 255)):
+        assert rgb_of(float(level), 128.0, 128.0, matrix, full) == pytest.approx([expected] * 3, abs=0.01)
 
 
 def test_p010_is_nv12_with_more_bits():
@@ -102,8 +106,11 @@ def test_p010_is_nv12_with_more_bits():
 
 
 def test_ten_bits_keep_their_fractions():
-    values = torch.tensor([0, 64 << 6, 1023 << 6, 40_000], dtype=torch.int32).to(torch.uint16)
-    assert as_levels(values).tolist() == pytest.approx([0, 16, 255.75, 156.25])
+    geometry = fit_picture((2, 1024), 0, (2, 1024), "crop")
+    luma = torch.arange(1024, dtype=torch.int32).mul(64).to(torch.uint16).expand(2, 1024).contiguous()
+    chroma = torch.full((1, 512, 2), 128 << 8, dtype=torch.int32).to(torch.uint16)
+    found = convert(cut(luma, chroma, geometry), geometry, 1, True, "bilinear")[0, 0] - 0.5
+    assert found[:1000].tolist() == pytest.approx([value / 4 for value in range(1000)], abs=1e-3)
 
 
 def test_rows_may_lie_at_any_pitch():
@@ -143,3 +150,88 @@ def test_area_averages():
     planes = torch.from_numpy(luma), torch.full((8, 8, 2), 128, dtype=torch.uint8)
     found = planes_to_frame(*planes, fit_picture((16, 16), 0, (4, 4), "crop"), 1, True, "area").numpy()
     assert np.abs(found[0].astype(float) - luma.reshape(4, 4, 4, 4).mean(axis=(1, 3))).max() <= 1
+
+
+def planes_1080p(seed=0, bits=8):
+    rng = np.random.default_rng(seed)
+    planes = rng.integers(0, 256, (1080, 1920), np.uint8), rng.integers(0, 256, (540, 960, 2), np.uint8)
+    return [torch.from_numpy(plane if bits == 8 else plane.astype(np.uint16) << 8) for plane in planes]
+
+
+class Operations(TorchDispatchMode):
+    """Notes what torch's dispatcher is asked for: each is some microseconds with the interpreter's lock held."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+def write(pictures, geometry, out):
+    """As the decoder does it."""
+    write_frames([cut(*planes, geometry) for planes in pictures], out, geometry, 1, False)
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+@pytest.mark.parametrize("rotation", [0, 90, 180])
+def test_few_operations_and_no_matrix_product(bits, rotation):
+    geometry = fit_picture((1080, 1920), rotation, (224, 224), "crop", mirrored=True)
+    for count, most in ((1, 25), (4, 13)):
+        pictures, out = [planes_1080p(n, bits) for n in range(count)], torch.zeros((count, 3, 224, 224)).byte()
+        targets = list(out)
+        write(pictures, geometry, targets)  # tables are made once
+        with Operations() as operations:
+            write(pictures, geometry, targets)
+        assert len(operations.names) <= most * count, operations.names
+        assert not [name for name in operations.names if any(word in name for word in ("mm", "dot", "conv", "einsum"))]
+
+
+@pytest.mark.parametrize("size", [(224, 224), (1080, 1920)], ids=["scaled", "as it is"])
+def test_pixels_do_not_depend_on_the_precision_of_matrix_products(size):
+    geometry, found = fit_picture((1080, 1920), 0, size, "crop"), []
+    for precision in ("highest", "high", "medium"):
+        torch.set_float32_matmul_precision(precision)
+        try:
+            found.append(planes_to_frame(*planes_1080p(), geometry, 1, False))
+        finally:
+            torch.set_float32_matmul_precision("highest")
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_several_at_once_are_the_same_as_one_by_one(bits, rotation):
+    pictures, geometry = (
+        [planes_1080p(n, bits) for n in range(3)],
+        fit_picture((1080, 1920), rotation, (60, 80), "crop"),
+    )
+    out = torch.zeros((3, 3, 60, 80), dtype=torch.uint8)
+    write(pictures, geometry, list(out))
+    for planes, frame in zip(pictures, out, strict=True):
+        assert torch.equal(frame, planes_to_frame(*planes, geometry, 1, False))
+
+
+def seconds_of(height, width, size, tries=15):
+    """The least time of a core that a picture takes: other programs on the machine do not count."""
+    rng, geometry = np.random.default_rng(0), fit_picture((height, width), 0, size, "crop")
+    shapes, out = ((height, width), (height // 2, width // 2, 2)), [torch.zeros((3, *size), dtype=torch.uint8)]
+    planes = [torch.from_numpy(rng.integers(0, 256, shape, np.uint8)) for shape in shapes]
+    write([planes], geometry, out)
+    least = float("inf")
+    for _ in range(tries):
+        began = time.thread_time()
+        write([planes], geometry, out)
+        least = min(least, time.thread_time() - began)
+    return least
+
+
+def test_a_second_thread_is_not_held_up_by_the_interpreters_lock():
+    """It is held while operations are asked for, which a picture of a few pixels shows, and not while they work."""
+    torch.set_num_threads(1)
+    whole, held = seconds_of(480, 640, (224, 224)), seconds_of(16, 16, (8, 8))
+    assert whole / max(whole / 2, held) >= 1.7, "what two threads do in the time of one"
+    assert held < 1e-3

@@ -1,24 +1,29 @@
 """A stand-in for the NVIDIA driver, so that PyAV's CUDA decoding runs on a machine without a GPU.
 
-`build` compiles it, `environment` puts it in a process's way, `call` runs a function in such a process::
+`built` compiles it, `environment` puts it in a process's way, `call` runs a function in such a process::
 
-    folder = build(tmp_path)
-    colours = call(decode_with_cuda, video, env=environment(folder))
+    colours = call(decode_with_cuda, video, env=environment(built()))
 
 README.md says what it proves and what it does not. The other functions are for use inside that process.
 """
 
+import atexit
 import ctypes
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from tests.driver.zygote import read, write
 
 if TYPE_CHECKING:
     import av
@@ -47,6 +52,14 @@ def build(folder: Path) -> Path:
     return folder
 
 
+@cache
+def built() -> Path:
+    """Return the stand-in, compiled once for all tests of this process, which so share a process to fork from."""
+    folder = Path(tempfile.mkdtemp(prefix="standin-"))
+    atexit.register(shutil.rmtree, folder, True)
+    return build(folder)
+
+
 def _symbols() -> list[str]:
     """Return the names of the driver functions in the FFmpeg libraries that `import av` loads."""
     import av  # noqa: F401
@@ -61,48 +74,76 @@ def _symbols() -> list[str]:
     return sorted(names)
 
 
-def environment(folder: Path | None, *, num_devices: int = 1, unsupported: Iterable[str] = ()) -> dict[str, str]:
+CHIPS = ("hopper", "ada", "blackwell")
+
+
+def environment(
+    folder: Path | None,
+    *,
+    num_devices: int = 1,
+    unsupported: Iterable[str] = (),
+    chip: str = "hopper",
+    most_decoders: int | None = None,
+    ramp: bool = False,
+) -> dict[str, str]:
     """Return this process's environment with the stand-in of `folder` as the driver, or with none.
 
     Args:
         folder: What `build` returned; None: no stand-in.
         num_devices: How many devices it pretends to have; 0: CUDA_ERROR_NO_DEVICE.
         unsupported: Codecs it pretends not to decode, out of h264, hevc, vp8, vp9, av1, mpeg1, mpeg2, mpeg4, vc1.
+        chip: One of `CHIPS`; each decodes what NVIDIA says of it.
+        most_decoders: That it has memory for at a time; None: for any number.
+        ramp: Luma says where in the coded picture it is, x + 3 y, and not which picture it is.
     """
+    assert chip in CHIPS
     variables = dict(os.environ)
     if folder is not None:
         paths = [str(folder), variables.get("LD_LIBRARY_PATH", "")]
         variables["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, paths))
-    return variables | {"STANDIN_DEVICES": str(num_devices), "STANDIN_UNSUPPORTED": ",".join(unsupported)}
+    variables |= {"STANDIN_DEVICES": str(num_devices), "STANDIN_UNSUPPORTED": ",".join(unsupported)}
+    most = {} if most_decoders is None else {"STANDIN_MOST_DECODERS": str(most_decoders)}
+    return variables | {"STANDIN_CHIP": chip} | most | ({"STANDIN_RAMP": "1"} if ramp else {})
 
 
 def call(function: Callable[..., Any], *arguments: Any, env: Mapping[str, str], timeout: float = 180) -> Any:
-    """Call a module-level function in a fresh Python process and return what it returns, or raise what it raises.
+    """Call a module-level function in a process of its own and return what it returns, or raise what it raises.
 
-    The loader reads LD_LIBRARY_PATH when a process starts, hence a new one. What goes in and out is pickled.
+    The process is a fork of one that has the driver in its way and has not touched it: zygote.py. What goes in and out
+    is pickled.
     """
-    job = pickle.dumps((sys.path, function.__module__, function.__qualname__, arguments))
-    command = [sys.executable, "-c", "import pickle, sys; " + _CHILD]
-    done = subprocess.run(command, input=job, env=dict(env), capture_output=True, timeout=timeout)
-    assert done.returncode == 0, f"{function.__qualname__} ended with {done.returncode}:\n{done.stderr.decode()}"
-    error, result = pickle.loads(done.stdout)
+    job = function.__module__, function.__qualname__, pickle.dumps(arguments), dict(env), timeout
+    code, log, answer = _zygote(env.get("LD_LIBRARY_PATH", ""))(job)
+    assert code == 0, f"{function.__qualname__} ended with {code}:\n{log}"
+    error, result = pickle.loads(answer)
     if error is not None:
         raise error
     return result
 
 
-_CHILD = """
-path, module, name, arguments = pickle.load(sys.stdin.buffer)
-sys.path[:] = path
-import importlib
-out, sys.stdout = sys.stdout.buffer, sys.stderr
-try:
-    answer = None, getattr(importlib.import_module(module), name)(*arguments)
-except Exception as error:
-    error.add_note(__import__("traceback").format_exc())
-    answer = error, None
-out.write(pickle.dumps(answer))
-"""
+@cache
+def _zygote(library_path: str) -> Callable[[tuple], tuple]:
+    """Start the process that is forked for each call; the loader reads LD_LIBRARY_PATH when a process starts."""
+    code = f"import sys; sys.path[:] = {sys.path!r}; from tests.driver.zygote import serve; serve()"
+    environment = os.environ | {"LD_LIBRARY_PATH": library_path, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    atexit.register(_end, process)
+
+    def ask(job: tuple) -> tuple:
+        write(process.stdin, job)
+        return read(process.stdout)
+
+    return ask
+
+
+def _end(process: subprocess.Popen) -> None:
+    for stream in (process.stdin, process.stdout):
+        stream.close()
+    process.wait(60)
 
 
 class Counters(NamedTuple):

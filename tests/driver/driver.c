@@ -208,15 +208,36 @@ static int describe(int status, const char **name, const char **text) {
 int cuGetErrorName(int status, const char **name) { const char *text; return describe(status, name, &text); }
 int cuGetErrorString(int status, const char **text) { const char *name; return describe(status, &name, text); }
 
-// ---- Decoder. Capabilities are those of an H100; its smallest sizes are kept, since FFmpeg checks them.
+// ---- Decoder. What each chip decodes is NVIDIA's, of the NVDEC application note 13.0, table 1; its smallest sizes are
+// kept, since FFmpeg checks them.
 
-static const struct { const char *name; int deepest_minus8, chroma_444, max_size, min_width, min_height; } codecs[] = {
-    [MPEG1] = {"mpeg1", 0, 0, 4096, 48, 16}, [MPEG2] = {"mpeg2", 0, 0, 4096, 48, 16},
-    [MPEG4] = {"mpeg4", 0, 0, 2048, 48, 16}, [VC1] = {"vc1", 0, 0, 2048, 48, 16},
-    [H264] = {"h264", 0, 0, 4096, 48, 16},   [HEVC] = {"hevc", 4, 1, 8192, 144, 144},
-    [VP8] = {"vp8", 0, 0, 4096, 48, 16},     [VP9] = {"vp9", 4, 0, 8192, 128, 128},
-    [AV1] = {"av1", 2, 0, 8192, 128, 128},   [NUM_CODECS] = {0},
+enum { D8 = 1, D10 = 2, D12 = 4 };  // depths, a bit each
+typedef struct { int of_420, of_422, of_444, max_size, min_width, min_height; } Ability;
+typedef struct { const char *name; int num_engines; Ability codecs[NUM_CODECS]; } Chip;
+
+#define OLD_CODECS \
+    [MPEG1] = {D8, 0, 0, 4096, 48, 16}, [MPEG2] = {D8, 0, 0, 4096, 48, 16}, [MPEG4] = {D8, 0, 0, 2048, 48, 16}, \
+    [VC1] = {D8, 0, 0, 2048, 48, 16}, [VP8] = {D8, 0, 0, 4096, 48, 16}, [VP9] = {D8 | D10 | D12, 0, 0, 8192, 128, 128}
+#define HEVC_WITHOUT_422 [HEVC] = {D8 | D10 | D12, 0, D8 | D10 | D12, 8192, 144, 144}
+#define AV1_MAIN [AV1] = {D8 | D10, 0, 0, 8192, 128, 128}
+
+static const Chip chips[] = {
+    {"hopper", 7, {OLD_CODECS, HEVC_WITHOUT_422, [H264] = {D8, 0, 0, 4096, 48, 16}}},         // as A100 and Turing
+    {"ada", 3, {OLD_CODECS, HEVC_WITHOUT_422, AV1_MAIN, [H264] = {D8, 0, 0, 4096, 48, 16}}},  // as Ampere but A100
+    {"blackwell", 1, {OLD_CODECS, AV1_MAIN, [H264] = {D8 | D10, D8 | D10, 0, 8192, 48, 16},
+                      [HEVC] = {D8 | D10 | D12, D10 | D12, D8 | D10 | D12, 8192, 144, 144}}},
 };
+static const char *const codec_names[NUM_CODECS] = {
+    [MPEG1] = "mpeg1", [MPEG2] = "mpeg2", [MPEG4] = "mpeg4", [VC1] = "vc1", [H264] = "h264",
+    [HEVC] = "hevc", [VP8] = "vp8", [VP9] = "vp9", [AV1] = "av1",
+};
+
+static const Chip *chip(void) {
+    const char *name = getenv("STANDIN_CHIP");
+    for (size_t i = 0; name && i < sizeof chips / sizeof *chips; i++)
+        if (strcmp(chips[i].name, name) == 0) return &chips[i];
+    return chips;
+}
 
 static int switched_off(const char *name) {
     const char *list = getenv("STANDIN_UNSUPPORTED"), *found = list ? strstr(list, name) : NULL;
@@ -224,21 +245,25 @@ static int switched_off(const char *name) {
 }
 
 static int supported(int codec, int chroma, unsigned depth_minus8) {
-    if (codec < 0 || codec >= NUM_CODECS || !codecs[codec].name || switched_off(codecs[codec].name)) return 0;
-    if (depth_minus8 % 2 || (int)depth_minus8 > codecs[codec].deepest_minus8) return 0;
-    return chroma == CHROMA_420 || (chroma == CHROMA_444 && codecs[codec].chroma_444);
+    if (codec < 0 || codec >= NUM_CODECS || !codec_names[codec] || switched_off(codec_names[codec])) return 0;
+    const Ability *able = &chip()->codecs[codec];
+    int depths = chroma == CHROMA_420 ? able->of_420 : chroma == CHROMA_422 ? able->of_422
+               : chroma == CHROMA_444 ? able->of_444 : 0;
+    return depth_minus8 <= 4 && depth_minus8 % 2 == 0 && (depths >> depth_minus8 / 2 & 1);
 }
 
 int cuvidGetDecoderCaps(Capabilities *caps) {
     if (context_current() != SUCCESS) return context_current();
     int yes = supported(caps->codec, caps->chroma, caps->depth_minus8);
-    int size = yes ? codecs[caps->codec].max_size : 0;
-    caps->supported = caps->num_engines = yes;
+    const Ability *able = yes ? &chip()->codecs[caps->codec] : &(Ability){0};
+    int size = able->max_size;
+    caps->supported = yes;
+    caps->num_engines = yes ? chip()->num_engines : 0;
     caps->output_formats = yes ? (caps->depth_minus8 ? 1 << P016 : 1 << NV12) : 0;
     caps->max_width = caps->max_height = size;
     caps->max_blocks = size * size / 256;
-    caps->min_width = yes ? codecs[caps->codec].min_width : 0;
-    caps->min_height = yes ? codecs[caps->codec].min_height : 0;
+    caps->min_width = able->min_width;
+    caps->min_height = able->min_height;
     return SUCCESS;
 }
 
@@ -257,6 +282,8 @@ int cuvidCreateDecoder(Decoder **decoder, const CreateInfo *info) {
     if (info->num_surfaces < 1 || info->num_surfaces > MAX_SURFACES || !inside(info)) return INVALID_VALUE;
     if (!info->target_width || !info->target_height || info->target_width % 2 || info->target_height % 2)
         return INVALID_VALUE;
+    const char *most = getenv("STANDIN_MOST_DECODERS");
+    if (most && counters[LIVE_DECODERS] >= atol(most)) return OUT_OF_MEMORY;
     *decoder = calloc(1, sizeof **decoder);
     (*decoder)->info = *info;
     counters[LIVE_DECODERS]++;
@@ -300,6 +327,7 @@ int cuvidMapVideoFrame64(Decoder *decoder, int surface, uint8_t **pointer, unsig
     Picture picture = decoder->pictures[surface];
     size_t width = info->target_width, height = info->target_height, rows = height + height / 2;
     int bytes = info->output_format == P016 ? 2 : 1;  // the low byte stays zero, as the low six bits of P010 must
+    int ramp = getenv("STANDIN_RAMP") != NULL;
     *pitch = (width * bytes + 255) / 256 * 256 + 256;
     uint8_t *frame = *pointer = aligned_alloc(256, *pitch * rows);
     if (!frame) return OUT_OF_MEMORY;
@@ -309,6 +337,9 @@ int cuvidMapVideoFrame64(Decoder *decoder, int surface, uint8_t **pointer, unsig
         memset(row, 0, width * bytes);
         for (size_t x = 0; x < width; x++)
             row[x * bytes + bytes - 1] = y < height ? picture.y : x % 2 ? picture.v : picture.u;
+        // Luma that says where in the coded picture it is, unless it is scaled.
+        for (size_t x = 0; ramp && y < height && x < width; x++)
+            row[x * bytes + bytes - 1] = (x + info->display.left + 3 * (y + info->display.top)) & 255;
     }
     decoder->mapped++;
     counters[LIVE_MAPPED]++;

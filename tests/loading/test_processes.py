@@ -1,12 +1,14 @@
 """Worker processes behind the loader's contract: the same batches, and an end in every case."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from functools import partial
 
 import psutil
@@ -14,7 +16,11 @@ import pytest
 import torch
 
 from lit_video.checks.stamps import read_stamp, write_stamped
+from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.loading import slots
+from lit_video.loading.processes import _serve
+from lit_video.loading.workers import Job
+from lit_video.planning.planner import GopRead
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import DecodeError, DeviceError, WorkerError
 from tests.fakes import index_of
@@ -313,3 +319,31 @@ def test_through_the_command_line(tmp_path):
     assert done.returncode == 0, done.stderr
     report = report_of(tmp_path / "run")
     assert (report["images"], report["num_workers"]) == (40, 1)
+
+
+def test_a_worker_lets_go_of_the_slots_before_it_ends(index):
+    """What is shared of a GPU's memory stays taken until each process has, and to be killed is not to let go."""
+    ours, theirs = multiprocessing.Pipe()
+    slots = torch.zeros((4, 3, 96, 96), dtype=torch.uint8)
+    held, handed = weakref.ref(slots), [slots]
+    del slots
+    read = GopRead(0, 0, (3,), ((0,),))
+    ours.send(Job(0, read, [0]))
+    handlers, threads = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}, torch.get_num_threads()
+    threading.Timer(1, ours.send, [None]).start()
+    try:
+        _serve(theirs, 2, PyAVDecoder, index, (96, 96), handed)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        torch.set_num_threads(threads)
+    assert ours.recv() == (0, None)
+    assert handed == []
+    assert held() is None
+
+
+@pytest.mark.parametrize("name", ["PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"])
+def test_memory_that_cannot_be_shared_is_refused(name):
+    slots.refuse_expandable_segments({name: "max_split_size_mb:64", "PYTORCH_OTHER": "expandable_segments:True"})
+    with pytest.raises(WorkerError, match=rf"^{name} has expandable_segments:True, .*\n.*data.num_workers=0"):
+        slots.refuse_expandable_segments({name: "max_split_size_mb:64, expandable_segments: True"})
