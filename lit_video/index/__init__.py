@@ -7,8 +7,8 @@ r"""Which frames exist: each file is scanned once, packets only, and the result 
                v
     store <-> columns -> table: VideoIndex
 
-`labels` says what videos are of, where one wants to know. Is given paths; hands on `VideoIndex`: frame ids, keyframes,
-times, damage. May not know who draws which frame.
+`labels` says what videos are of, where one wants to know, `copies` which of them are the same file. Is given paths;
+hands on `VideoIndex`: frame ids, keyframes, times, damage. May not know who draws which frame.
 """
 
 from lit_video.index.table import VideoIndex

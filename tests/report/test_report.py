@@ -21,19 +21,20 @@ from lit_video.checks.stamps import read_stamp, write_stamped
 from lit_video.commands.hydra_front import GROUPS
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import VideoIndex
-from lit_video.report.advice import pick, tied
+from lit_video.index.copies import first_copies
+from lit_video.measuring.page import number
+from lit_video.measuring.reads import Read
 from lit_video.report.choices import chunked, command, different, list_contenders, overrides, translate, uniform
-from lit_video.report.contest import Read, load, together
+from lit_video.report.contest import load, together
 from lit_video.report.costs import decode_theory, fit_costs
-from lit_video.report.document import number, write_document
-from lit_video.report.facts import plain
+from lit_video.report.document import write_document
+from lit_video.report.facts import plain, report
 from lit_video.report.features import NUMBERS, Features, last_layer_gradients, make_features
 from lit_video.report.inclusion import check_inclusion, holm
 from lit_video.report.likeness import correlation_of_all, measure_likeness
-from lit_video.report.pilot import Footage, Pilot, first_copies, take_pilot, window_length
+from lit_video.report.pilot import Footage, Pilot, take_pilot, window_length
 from lit_video.report.setting import Options, Setting
-from lit_video.report.worth import design_effects
-from lit_video.report.writing import report
+from lit_video.report.worth import design_effects, pick, tied
 from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.reservoir import ReservoirSampler
 from lit_video.samplers.uniform import UniformSampler
@@ -173,7 +174,7 @@ class TestMistakes:
         def fail(facts):
             raise LitVideoError("no room")
 
-        monkeypatch.setattr("lit_video.report.writing.draw", fail)
+        monkeypatch.setattr("lit_video.report.facts.draw", fail)
         with pytest.raises(LitVideoError, match="no room"):
             report(setting, replace(QUICK, contenders=()), tmp_path / "run", NAMES)
         assert not (tmp_path / "run").exists()
