@@ -418,6 +418,14 @@ class TestContest:
         other = replace(setting, make_sampler=partial(UniformSampler, replacement=True))
         assert list_contenders(other, QUICK, "mine")[0].name == "mine, as named"
 
+    def test_one_order_may_compete_in_look_aheads_alone(self, setting, tmp_path):
+        options = replace(QUICK, contenders=("uniform",), lookaheads=(0,))
+        facts = report(setting, options, tmp_path / "run", NAMES)
+        assert [row["name"] for row in facts["contenders"]] == ["uniform, as named", "uniform lookahead=1"]
+        assert [curve["name"] for curve in facts["deff_by_horizon"]] == ["uniform, as named"]
+        real = [row["measured"]["deff_batch"] for row in facts["contenders"]]
+        assert real[0] == real[1] == facts["deff_by_horizon"][0]["measured"][4]  # of 16 slots, a batch
+
     def test_look_aheads_are_the_same_order(self, setting):
         contenders = [uniform(setting, 1), uniform(setting), chunked(setting, 4, 16)]
         assert [one.sampler_name for one in different(contenders)] == ["uniform", "chunked chunk_length=4"]
