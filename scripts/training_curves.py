@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy
 from torchvision.models import resnet18
 
 from lit_video.datamodule import MakeSampler, VideoDataModule
-from lit_video.measuring.canvas import COLOURS, new_figure, plain_numbers, png, require_matplotlib
+from lit_video.measuring.canvas import COLOURS, logarithmic, new_figure, png, require_matplotlib
 from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
@@ -152,8 +152,8 @@ def draw(points: Sequence[Point]) -> bytes:
         for one in losses:
             axes.plot(frames, one, color=colour, linewidth=0.7, alpha=0.45)
         axes.plot(frames, losses.mean(axis=0), color=colour, linewidth=2.2, label=order)
-    axes.set(xlabel="frames seen", ylabel="cross entropy, mean over all frames", yscale="log")
-    plain_numbers(axes.yaxis)
+    axes.set(xlabel="frames seen", ylabel="cross entropy, mean over all frames")
+    logarithmic(axes, "y")
     axes.set_xlim(left=0)
     axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
     return png(figure)

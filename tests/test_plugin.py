@@ -169,6 +169,7 @@ def test_the_wheel_holds_what_it_should(wheel):
     assert "lit_video/py.typed" in names
     assert "lit_video/conf/lit_video/data/default.yaml" in names
     assert "lit_video/commands/conf/bias_report.yaml" in names
+    assert "lit_video/report/document.md" in names
     assert not [name for name in names if name.startswith(("tests/", "scripts/", "conf/"))]
 
 

@@ -19,7 +19,7 @@ from lit_video.bias.correlation import CorrelationModel, fit_R, h, h_curve, line
 from lit_video.bias.design_effect import deff_from_slots, deff_momentum, momentum_reach, slot_corr_jitter
 from lit_video.bias.estimates import EstimatedDeff, EstimatedR, estimate_deff, estimate_R
 from lit_video.bias.first_order import chi2, ht_weights, kish_factor, q_sliding, tv
-from lit_video.bias.planner_law import PlannerCost, planner_lookahead, planner_sliding
+from lit_video.bias.planner_law import PlannerCost, lead_in, planner_lookahead, planner_sliding
 from lit_video.bias.recommendation import Candidate, Conditions, Recommendation, eff_rates, price, recommend
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "h_curve",
     "ht_weights",
     "kish_factor",
+    "lead_in",
     "line_correlation",
     "momentum_reach",
     "planner_lookahead",

@@ -33,6 +33,16 @@ class PlannerCost:
     held: float
 
 
+def lead_in(gop_lengths: ArrayLike) -> float:
+    """Return how many frames are decoded for nothing before one taken at random: half a GOP. F47 of docs/bias.md.
+
+    >>> lead_in([5, 5])
+    2.0
+    """
+    gops = lengths_in_frames("gop_lengths", gop_lengths)
+    return float(gops @ (gops - 1) / (2 * gops.sum()))
+
+
 def _mean_gap(x: Floats) -> Floats:
     """Return the mean of 1 / (2 + m) for m ~ Poisson(x): the share of a GOP behind the last of 1 + m wanted frames."""
     small = x < 1e-4  # there the closed form is a difference of equal numbers

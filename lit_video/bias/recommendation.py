@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lit_video.bias.correlation import h_curve
-from lit_video.bias.planner_law import planner_lookahead, planner_sliding
+from lit_video.bias.planner_law import lead_in, planner_lookahead, planner_sliding
 from lit_video.bias.validation import Floats, Integers, correlation, lengths_in_frames, real, whole
 
 # Choices whose values differ by less than rounding does are equally good; the least clustered is taken.
@@ -197,12 +197,11 @@ def _runs(conditions: Conditions) -> Candidate | None:
 
     Single frames are the planner's without a look-ahead.
     """
-    curve, gops, decoders = h_curve(conditions.R), conditions.gops, conditions.num_decoders
+    curve, decoders = h_curve(conditions.R), conditions.num_decoders
     if curve.size < 2:
         return None
-    # To start anywhere, the frames from the keyframe on are decoded for nothing: (L − 1) / 2 of them on average.
-    lead_in = float(gops @ (gops - 1) / (2 * gops.sum()))
-    a, c = conditions.seek_seconds + conditions.decode_seconds * lead_in, conditions.decode_seconds
+    a = conditions.seek_seconds + conditions.decode_seconds * lead_in(conditions.gops)
+    c = conditions.decode_seconds
     limits = conditions.b, conditions.noise_scale, conditions.consumer_rate
     values = eff_rates(a / decoders, c / decoders, conditions.R, *limits)[1:]
     equals = np.flatnonzero(values >= values.max() * (1 - TIE)) + 2

@@ -17,7 +17,8 @@ def main() -> None:
 
 def run(cfg: DictConfig) -> None:
     """Write the report, and print what it recommends."""
-    from lit_video.report.writing import report, setting_of
+    from lit_video.report.facts import report
+    from lit_video.report.setting import setting_of
 
     runtime, overrides = HydraConfig.get().runtime, HydraConfig.get().overrides.task
     names = {group: runtime.choices[group] for group in GROUPS}

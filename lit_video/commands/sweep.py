@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write the report into the sweep's folder, as the sweep itself does at its end."""
     chosen = parser().parse_args(arguments)
     with told_in_a_sentence():
-        from lit_video.sweep.report import report
+        from lit_video.sweep.summary import report
 
         report(chosen.folder)
 

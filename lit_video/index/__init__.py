@@ -19,6 +19,7 @@ What lists say of videos is found by their paths, where one wants to know::
                  |-----> intervals: stretches of videos, with theirs
     roots, told, drawing -> splits: who is for training, validation and test
 
+`copies` says which videos are the same file.
 Is given paths; hands on `VideoIndex`: frame ids, keyframes, times, damage; and `Population`: samples in [0, N). May not
 know who draws which.
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -76,13 +76,15 @@ def shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - tail - 3]}...{text[-tail:]}"
 
 
-def plain_numbers(axis: Any) -> None:
-    """Write 0.05, 20 and 3000 on a logarithmic axis, and not powers of ten."""
+def logarithmic(axes: Axes, *names: str) -> None:
+    """Make the axes `x`, `y` or both logarithmic, with 0.05, 20 and 3000 written on them and no powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace(",", " ")))
-    axis.set_minor_formatter(NullFormatter())
+    axes.set(**{f"{name}scale": "log" for name in names})
+    for axis in (getattr(axes, f"{name}axis") for name in names):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace(",", " ")))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def label_column(

@@ -21,6 +21,7 @@ from lit_video.decoders.nvdec import decoder_utilization
 from lit_video.loading.faults import Fault
 from lit_video.loading.loader import VideoLoader
 from lit_video.measuring.copies import Copied, CopyCounter
+from lit_video.measuring.page import write_whole
 from lit_video.support.machine import num_cores
 from lit_video.support.screen import screen
 
@@ -91,7 +92,7 @@ class Throughput(Callback):
         mine = measure(datamodule.loader, self._ended - self._seconds_reading) | self._on_gpu(datamodule.loader)
         self.report = total(gather(mine)) | self._facts(trainer, datamodule)
         if trainer.is_global_zero:
-            write_report(self.folder, self.report)
+            write_whole(self.folder, {"throughput.json": json.dumps(self.report, indent=2) + "\n"})
 
     def _stop_counting(self) -> None:
         if self._counter is not None:
@@ -242,14 +243,6 @@ def _cpu_name() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def write_report(folder: Path, report: Mapping[str, Any]) -> Path:
-    """Write `throughput.json` into `folder`, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    new, path = folder / "throughput.json.part", folder / "throughput.json"
-    new.write_text(json.dumps(report, indent=2) + "\n")
-    return new.replace(path)
 
 
 def print_report(report: Mapping[str, Any]) -> None:

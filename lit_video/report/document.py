@@ -1,98 +1,63 @@
-"""Facts -> report.md, which a stranger can read: what to do and why comes first, and how it was found later."""
+"""Facts -> report.md, which a stranger can read: what to do and why comes first, and how it was found later.
+
+What always stands there is in document.md, with keys of report.json in braces; here is what depends on the facts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import string
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
+
+from lit_video.measuring.page import bullets, listed, number
+
+Facts = Mapping[str, Any]
 
 OFF = 0.25  # share by which a law may differ from what was measured before that is said
 CROWDED = 0.8  # share of a core that a decoding thread had, below which other programs may have had the rest
-FEW = 3  # sizes or codecs that are named one by one
+FEW = 3  # sizes that are named one by one
 
-HORIZON_WORDS = {
-    "batch": "one batch of {batch_size}",
-    "momentum": "a moving average of batches, momentum 0.9",
-    "long": "many batches",
-}
-
-PICTURES = {
-    "throughput.png": """
-Circles: images/s, with their 95 % interval in this measurement. Diamonds: as many independent images would do the same
-for the gradient over many batches; their interval has that of R in it, too. The further a diamond lies to the left, the
-more images repeat each other. Where intervals overlap, the measurement cannot tell which is better. Hollow: biased.
-""",
-    "correlation.png": """
-1: the same gradient; 0: as different as frames taken at random. The longer it stays high, the less a run of
-neighbouring frames is worth. The band is where R would lie 95 times in 100 with other footage of this kind.
-""",
-    "deff_by_horizon.png": """
-How many times noisier the sum of so many images in a row is than that of independent ones. Lines are the samplers'
-laws with the R above; points, where there are any, are their real orders, with one standard deviation. Above 1 images
-repeat each other; far below, the end of an epoch is near, and everything has been shown. Mixing hides the likeness of
-neighbours from one batch; over many it is back.
-""",
-    "lookahead.png": """
-More memory lets one decoding of a GOP serve more frames: little is gained up to about one wanted frame in a GOP, and
-from there on the cost falls with the memory. The formula is for look-aheads far shorter than an epoch.
-""",
-}
-
-LIMITS = """\
-## What it does not tell
-
-- How alike gradients are in your training. R changes with the model, its augmentation and its progress, and single
-  directions of the gradient may be more alike than their sum. Measure again with labels, and later in training.
-- What conditional and dynamic bias do (docs/bias.md, section 7): design effects are variances at fixed parameters.
-- Speed with a model that needs the same cores, with a cold disk, on several ranks, or in other processes.
-- More than this machine did in these seconds: repeat it, and look at the ±."""
+PICTURE = re.compile(r"!\[.*\]\((?P<file>.*)\)\n\n.*\n")  # with its caption
+ROW = re.compile(r"\{(?P<rows>\w+)\}(?P<cells>\|.*)")  # of a table: the same cells for each of some rows
+EMPTY = re.compile(r"\n{3,}")  # where there is nothing to say
 
 
-def number(value: float | None) -> str:
-    """Return a number as the report writes it: three digits, or all of a large one.
+class _Words(string.Formatter):
+    """As `str.format`, but numbers that are not whole are written as everywhere in the report, and None as –."""
 
-    >>> number(0.12345), number(48.712), number(2431.4), number(None)
-    ('0.123', '48.7', '2431', '–')
-    """
-    if value is None:
-        return "–"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    def format_field(self, value: Any, format_spec: str) -> str:
+        plain = value is None or (isinstance(value, float) and not format_spec)
+        return number(value) if plain else super().format_field(value, format_spec)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a Markdown table, the first column to the left and the others to the right."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+def write_document(facts: Facts, pictures: Collection[str]) -> str:
+    """Return report.md, with the pictures of these names."""
+    once = facts["inclusion"]["each_once"]
+    words = {
+        **facts,
+        **_how(facts),
+        "taken": " ".join(facts["recommendation"]["overrides"]) or facts["recommendation"]["name"],
+        "reasons": bullets(facts["recommendation"]["reasons"]),
+        "weighed": ", weighed by the noise scale (F42)" if facts["options"]["noise_scale"] else "",
+        "notes": bullets(_notes(facts)),
+        "contenders": [row | _of_slots(row, once.get(row["name"])) for row in facts["contenders"]],
+        "tests": [test | {"verdict": _verdict(test)} for test in facts["inclusion"]["tests"]],
+    }
+    template = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
+    template = PICTURE.sub(lambda found: found[0] if found["file"] in pictures else "", template)
+    return EMPTY.sub("\n\n", "\n".join(_fill_in(line, words) for line in template.split("\n")))
 
 
-def paragraph(text: str) -> str:
-    """Return `text` on one line."""
-    return " ".join(text.split())
+def _fill_in(line: str, words: Facts) -> str:
+    """Return a line of document.md with what its braces name: one of a table once for each of its rows."""
+    if row := ROW.fullmatch(line):
+        return "\n".join(_Words().vformat(row["cells"], (), cells) for cells in words[row["rows"]])
+    return _Words().vformat(line, (), words)
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return names as a sentence lists them.
-
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)
-
-
-def write_document(facts: Mapping[str, Any], pictures: Iterable[str]) -> str:
-    """Return report.md."""
-    shown = [f"![{name[:-4].replace('_', ' ')}]({name})\n\n{paragraph(PICTURES[name])}" for name in pictures]
-    parts = [_recommendation(facts), _side_by_side(facts), "## Pictures\n\n" + "\n\n".join(shown)]
-    return "\n\n".join([*parts, _measurement(facts), _bias(facts), _method(facts), LIMITS]) + "\n"
-
-
-def _recommendation(facts: Mapping[str, Any]) -> str:
-    chosen = facts["recommendation"]
-    what = " ".join(chosen["overrides"]) or chosen["name"]
-    reasons = "\n".join(f"- {reason}" for reason in chosen["reasons"])
-    return f"# Take `{what}`\n\n```\n{chosen['command']}\n```\n\n{reasons}"
-
-
-def reasons(facts: Mapping[str, Any]) -> list[str]:
+def reasons(facts: Facts) -> list[str]:
     """Return why the recommended sampler is recommended, in sentences, the weightiest first."""
     chosen, rows = facts["recommendation"], {row["name"]: row for row in facts["contenders"]}
     row, others = rows[chosen["name"]], [rows[name] for name in chosen["best_of_others"]]
@@ -105,56 +70,34 @@ def reasons(facts: Mapping[str, Any]) -> list[str]:
         f"images/s, which *effective* means below. Of what was measured and is unbiased, nothing gives more{tied}."
     ]
     if others:
-        rates = "; ".join(
-            f"{one['name']} {_rate(one)} ({number(one['images_per_s'])} images/s, design effect "
-            f"{number(one['deff']['long'])}{'' if one['exact_uniform'] else ', biased'})"
-            for one in others
-        )
-        found.append(f"Effective images/s of others: {rates}.")
+        found.append(f"Effective images/s of others: {'; '.join(map(_other, others))}.")
     found.append(_unbiased(row))
     if facts["data"]["frames"] * facts["settings"]["frame_bytes"] <= facts["settings"]["lookahead_bytes"]:
         found.append("All frames fit the memory, so each is decoded once an epoch, whatever the order.")
     law = chosen["law"]["name"]
-    model = "The cost model of docs/bias.md, section 9, "
     other = f"would take {law}; it was measured too, and is not ahead."
-    return [*found, model + ("recommends the same." if law == chosen["name"] else other)]
+    same = "recommends the same."
+    return [*found, f"The cost model of docs/bias.md, section 9, {same if law == chosen['name'] else other}"]
 
 
-def _rate(row: Mapping[str, Any]) -> str:
+def _rate(row: Facts) -> str:
     return number(row["effective_images_per_s"]["long"])
 
 
-def _unbiased(row: Mapping[str, Any]) -> str:
+def _other(row: Facts) -> str:
+    biased = "" if row["exact_uniform"] else ", biased"
+    speed, deff = number(row["images_per_s"]), number(row["deff"]["long"])
+    return f"{row['name']} {_rate(row)} ({speed} images/s, design effect {deff}{biased})"
+
+
+def _unbiased(row: Facts) -> str:
     if not row["exact_uniform"]:
         return "Not every frame is equally likely at each position: use the batch's weights, or another sampler."
     once = ", and comes once an epoch" if row["epoch_complete"] else ""
     return f"Each frame is equally likely at each position{once}: the expected gradient is unbiased."
 
 
-def _side_by_side(facts: Mapping[str, Any]) -> str:
-    horizons, batch_size = facts["horizons"], facts["settings"]["batch_size"]
-    header = ["sampler", "images/s", "±", "decoded", "theory"]
-    header += [f"deff {horizon}" for horizon in horizons] + [f"eff. images/s {horizon}" for horizon in horizons]
-    weighed = ", weighed by the noise scale (F42)" if facts["options"]["noise_scale"] else ""
-    over = "; ".join(f"*{horizon}*, {HORIZON_WORDS[horizon].format(batch_size=batch_size)}" for horizon in horizons)
-    explained = f"""
-        *images/s*: what whole epochs would give, from what was measured; ± is half of its 95 % interval. *decoded*:
-        frames decoded per image in an epoch; *theory*: what docs/bias.md says of it (F48 for uniform order;
-        1 + (L − 1)/(2k) for runs of k decoded one by one, less where the look-ahead joins runs; 1 for GOPs). *deff*:
-        design effect over {over}. *eff. images/s*: images/s over the design effect{weighed}.
-        """
-    rows = (_side(row, horizons) for row in facts["contenders"])
-    return "\n\n".join(["## Side by side", table(header, rows), paragraph(explained), *_notes(facts)])
-
-
-def _side(row: Mapping[str, Any], horizons: Sequence[str]) -> list[str]:
-    values = [row[key] for key in ("images_per_s", "interval", "decoded_per_image", "decoded_per_image_theory")]
-    values += [row["deff"][horizon] for horizon in horizons]
-    values += [row["effective_images_per_s"][horizon] for horizon in horizons]
-    return [row["name"], *map(number, values)]
-
-
-def _notes(facts: Mapping[str, Any]) -> list[str]:
+def _notes(facts: Facts) -> list[str]:
     """Return what is to be said of single contenders."""
     rows, frames, remembered = facts["contenders"], facts["data"]["frames"], facts["settings"]["momentum_slots"]
     runs = [row for row in rows if isinstance(row["chunk"], int)]
@@ -172,124 +115,50 @@ def _notes(facts: Mapping[str, Any]) -> list[str]:
             f"An epoch of {frames} frames is shorter than what momentum remembers ({remembered} images): there the "
             "design effect says most of all that an epoch has each frame once. Follow the long run."
         )
-    return ["\n".join(f"- {note}" for note in notes)] if notes else []
+    return notes
 
 
-def _measurement(facts: Mapping[str, Any]) -> str:
-    """Return what the contenders did."""
-    header = ["sampler", "images/s", "s", "first batch s", "waited s", "decoded", "look-ahead", "frames held", "deff"]
-    keys = ("images_per_s", "seconds", "first_batch_seconds", "wait_seconds", "decoded_per_image")
-    rows = [
-        [
-            row["name"],
-            *(number(row["measured"][key]) for key in keys),
-            row["lookahead"],
-            row["measured"]["peak_held_frames"],
-            number(row["measured"]["deff_batch"]),
-        ]
-        for row in facts["contenders"]
-    ]
-    explained = """
-        In the seconds that were measured, *s*, after the first batch. Nothing consumes the batches, so nearly all of
-        the time is waiting. *look-ahead*: in positions. *deff*: of batches of the real orders, where every frame was
-        decoded; held against *deff batch* above, it checks the law.
-        """
-    return "\n\n".join(["## What was measured", table(header, rows), paragraph(explained)])
+def _of_slots(row: Facts, each_once: bool | None) -> Facts:
+    """Return what is said of a contender's single slots in words."""
+    counted = {True: "each once", False: "NOT each once", None: "–"}[each_once]
+    return {"times": " to ".join(dict.fromkeys(map(number, row["inclusion"]))), "counted": counted}
 
 
-def _bias(facts: Mapping[str, Any]) -> str:
-    """Return the laws of single slots, and the tests of them."""
-    inclusion = facts["inclusion"]
-    header = ["sampler", "TV", "χ", "largest weight", "times in an epoch", "batch worth", "counted"]
-    counted = {True: "each once", False: "NOT each once", None: "–"}
-    rows = [
-        [
-            row["name"],
-            *(number(row[key]) for key in ("tv", "chi", "largest_weight")),
-            " to ".join(dict.fromkeys(map(number, row["inclusion"]))),
-            number(row["effective_batch_size"]["batch"]),
-            counted[inclusion["each_once"].get(row["name"])],
-        ]
-        for row in facts["contenders"]
-    ]
-    tests = [
-        [test["name"], test["statistic"], number(test["p_value"]), number(test["adjusted"]), _verdict(test)]
-        for test in inclusion["tests"]
-    ]
-    explained = f"""
-        *TV*: share of the draws that go to the wrong frames; *χ*: times the spread of the gradients, the largest bias;
-        *batch worth*: independent frames that a batch is worth. *counted*: whether each of {inclusion["epochs"]}
-        epochs had each frame exactly once. A sequential order has no bias over an epoch, and all of it in each batch.
-        """
-    last = table(["test", "statistic", "p", "p by Holm", "verdict"], tests)
-    return "\n\n".join(["## Bias", table(header, rows), paragraph(explained), last])
-
-
-def _verdict(test: Mapping[str, Any]) -> str:
+def _verdict(test: Facts) -> str:
     if test["should_fail"]:
         return "biased, as it should be" if test["as_it_should"] else "too few draws to see its bias"
     return "uniform" if test["as_it_should"] else "NOT uniform"
 
 
-def _method(facts: Mapping[str, Any]) -> str:
-    """Return how everything was found."""
-    options, settings, machine = facts["options"], facts["settings"], facts["machine"]
-    parts = [
-        f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['gpu'] or 'no GPU'}; {settings['threads']} "
-        f"decoding threads. Batches of {settings['batch_size']}, frames of {settings['height']}×{settings['width']}, "
-        f"{settings['lookahead_bytes'] / 2**20:.0f} MiB for frames that wait, decoder {settings['decoder']}, transform "
-        f"{settings['transform']}, seed {settings['seed']}.",
-        _likeness(facts["correlation"]),
-        f"Speed: the loader of training; {options['rounds']} rounds in which contenders took turns, each with one "
-        f"batch to warm up; {number(options['seconds'])} s or {options['images']} images for each. The transform is "
-        "not timed. Frames that were decoded and wait for their turn count as made, and what an epoch decodes is "
-        "planned to its end, so that a few seconds tell what an epoch would.",
-        _costs(facts["costs"]),
-        f"All of it took {number(facts['seconds'])} s. Every number is in report.json.",
-    ]
-    return "## How this was found\n\n" + "\n".join(f"- {text}" for text in [_videos(facts["data"]), *parts])
+def _how(facts: Facts) -> dict[str, Any]:
+    """Return what is said of how everything was found."""
+    data, costs, found = facts["data"], facts["costs"], facts["correlation"]
+    pilot, copies = found["pilot"], data["videos"] - data["different_videos"]
+    windows = f"{pilot['runs']} windows and {pilot['pairs']} independent pairs"
+    model = f"beyond {found['lag'][-1]} frames is the fitted model's"
+    return {
+        "different": f", {data['different_videos']} of them different" if copies else "",
+        "sizes": _kinds(data["sizes"], FEW, "sizes"),
+        "codecs": _kinds(data["codecs"], len(data["codecs"]), "codecs"),
+        "gpu": facts["machine"]["gpu"] or "no GPU",
+        "mib": facts["settings"]["lookahead_bytes"] / 2**20,
+        "looked": "all of them" if pilot["whole"] else windows,
+        "beyond": "was measured at all distances" if found["beyond"] == "measured" else model,
+        "milliseconds": {name: 1e3 * costs[f"{name}_seconds"] for name in ("seek", "decode", "deliver")},
+        "percent": {name: 100 * costs[name] for name in ("relative_error", "cpu_share")},
+        "crowded": " Something else wanted it too: repeat the report." if costs["cpu_share"] < CROWDED else "",
+    }
 
 
-def _videos(data: Mapping[str, Any]) -> str:
-    copies = "" if data["different_videos"] == data["videos"] else f", {data['different_videos']} of them different"
-    return (
-        f"Videos: {data['videos']}{copies}; {data['frames']} frames; {_kinds(data['sizes'], 'sizes')}; "
-        f"{_kinds(data['codecs'], 'codecs')}; {data['gops']} GOPs of {data['gop_length']['least']} to "
-        f"{data['gop_length']['most']} frames. First: {data['first_path']}"
-    )
+def _kinds(counts: Mapping[str, int], few: int, what: str) -> str:
+    """Return what there is and how many of each; of more than `few`, which are in order, the first and the last.
 
-
-def _kinds(counts: Mapping[str, int], what: str) -> str:
-    """Return what there is and how many of each; of many sizes, which are in order, the first and the last.
-
-    >>> _kinds({"h264": 3}, "codecs"), _kinds({"h264": 3, "vp9": 1}, "codecs")
+    >>> _kinds({"h264": 3}, 3, "codecs"), _kinds({"h264": 3, "vp9": 1}, 3, "codecs")
     ('h264', 'h264 (3) and vp9 (1)')
     """
-    if len(counts) == 1:
-        return next(iter(counts))
-    if len(counts) <= FEW or what == "codecs":
-        return listed([f"{name} ({many})" for name, many in counts.items()])
     names = list(counts)
-    return f"{len(counts)} {what} from {names[0]} to {names[-1]}"
-
-
-def _likeness(found: Mapping[str, Any]) -> str:
-    pilot = found["pilot"]
-    looked = "all of them" if pilot["whole"] else f"{pilot['runs']} windows and {pilot['pairs']} independent pairs"
-    measured = found["beyond"] == "measured"
-    beyond = "was measured at all distances" if measured else f"beyond {found['lag'][-1]} frames is the fitted model's"
-    return (
-        f"Features: {found['features']['what']} R is from {pilot['frames']} frames, {looked}. Its interval comes from "
-        f"{found['bootstrap_words']}. R {beyond}."
-    )
-
-
-def _costs(costs: Mapping[str, Any]) -> str:
-    milliseconds = [number(1e3 * costs[f"{name}_seconds"]) for name in ("seek", "decode", "deliver")]
-    crowded = " Something else wanted it too: repeat the report." if costs["cpu_share"] < CROWDED else ""
-    return (
-        f"Cost of reads, from {costs['num_reads']} of them: {milliseconds[0]} ms a read, {milliseconds[1]} ms a frame "
-        f"decoded, {milliseconds[2]} ms more a frame wanted; half of all reads are within "
-        f"{number(100 * costs['relative_error'])} % of this. Their threads had a core "
-        f"{number(100 * costs['cpu_share'])} % of the time.{crowded}"
-    )
+    if len(names) == 1:
+        return names[0]
+    if len(names) <= few:
+        return listed([f"{name} ({many})" for name, many in counts.items()])
+    return f"{len(names)} {what} from {names[0]} to {names[-1]}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from scipy.special import softmax
 from torch import Tensor, nn
 from torchvision.models import squeezenet1_1
 
+from lit_video.measuring.page import paragraph
 from lit_video.report.setting import Setting
 from lit_video.support.rng import rng
 from lit_video.training.models import as_float
@@ -26,25 +28,33 @@ NUMBERS = 128  # in a vector: distances keep their size up to about a tenth, and
 SMALLEST = 32  # pixels a side that the network needs
 STEPS, RATE = 100, 0.5  # of fitting the last layer
 
+SENTENCES = {
+    "pixels": f"""
+        Pixels, projected at random to {NUMBERS} numbers. Frames usually look more alike than their gradients are, so R
+        and the design effects of chunks are rather too high.
+    """,
+    "network": f"""
+        Embeddings of a SqueezeNet with random weights, projected at random to {NUMBERS} numbers. They say how alike
+        frames look to an untrained network; gradients are usually less alike, so R is rather too high.
+    """,
+    "gradients": f"""
+        Gradients of the last layer of a small model: a SqueezeNet with random weights, and a layer fitted to the labels
+        by {STEPS} steps; projected at random to {NUMBERS} numbers. A trained model's may be less alike.
+    """,
+}
+
 Describe = Callable[[UInt8[Tensor, "n 3 height width"], Int64[np.ndarray, " n"]], Float[np.ndarray, "n numbers"]]
 Finish = Callable[[Float[np.ndarray, "n numbers"], Int64[np.ndarray, " n"]], Float[np.ndarray, "n numbers"]]
 
 
 @dataclass(frozen=True)
 class Features:
-    """A way to make vectors.
+    """A way to make vectors."""
 
-    Attributes:
-        kind: `pixels`, `network` or `gradients`.
-        describe: Images -> numbers, batch by batch.
-        finish: All numbers and their frame ids -> vectors of at most NUMBERS.
-        sentence: What they are, and how far to trust them.
-    """
-
-    kind: str
-    describe: Describe
-    finish: Finish
-    sentence: str
+    kind: str  # `pixels`, `network` or `gradients`
+    describe: Describe  # images -> numbers, batch by batch
+    finish: Finish  # all numbers and their frame ids -> vectors of at most NUMBERS
+    sentence: str  # what they are, and how far to trust them
 
 
 def make_features(setting: Setting, kind: str) -> Features:
@@ -55,11 +65,15 @@ def make_features(setting: Setting, kind: str) -> Features:
     """
     if kind == "auto":
         kind = "pixels" if setting.index.label is None else "gradients"
+    sentence = paragraph(SENTENCES[kind])
     if kind == "pixels":
-        return _pixels(setting)
+        return Features(kind, partial(_mix_pixels, setting), lambda mixed, frame_ids: mixed, sentence)
     if min(setting.shape) < SMALLEST:
         raise ValueError(f"features={kind} needs frames of at least {SMALLEST} pixels a side, got {setting.shape}")
-    return _network(setting) if kind == "network" else _gradients(setting)
+    if kind == "gradients" and setting.index.label is None:
+        raise ValueError("features=gradients needs labels, and this data has none; take features=pixels or network")
+    describe = partial(_embed, setting, _random_network(setting.seed))
+    return Features(kind, describe, partial(_project if kind == "network" else _gradients, setting), sentence)
 
 
 def _prepared(setting: Setting, images: UInt8[Tensor, "n 3 height width"], frame_ids: np.ndarray) -> Tensor:
@@ -69,84 +83,45 @@ def _prepared(setting: Setting, images: UInt8[Tensor, "n 3 height width"], frame
     return as_float(setting.transform(images, Draws(setting.seed, 0, frame_ids)))
 
 
-def _pixels(setting: Setting) -> Features:
+def _mix_pixels(setting: Setting, images: Tensor, frame_ids: np.ndarray) -> np.ndarray:
     """Sum all pixels, each with a random sign, in NUMBERS random groups: distances survive on average."""
-    draw = rng(setting.seed, "report.pixels")
-
-    def describe(images: Tensor, frame_ids: np.ndarray) -> np.ndarray:
-        pixels = _prepared(setting, images, frame_ids).flatten(1)
-        if "place" not in kept:  # the size is known only now: a transform may change it
-            whole = pixels.shape[1] // NUMBERS * NUMBERS
-            kept["place"] = torch.from_numpy(draw.permutation(pixels.shape[1])[:whole]).to(pixels.device)
-            kept["sign"] = torch.from_numpy(draw.choice(np.array([-1, 1], np.float32), whole)).to(pixels.device)
-        mixed = pixels[:, kept["place"]] * kept["sign"]
-        return mixed.unflatten(1, (NUMBERS, -1)).sum(-1).cpu().numpy()
-
-    kept: dict[str, Tensor] = {}
-    return Features(
-        "pixels",
-        describe,
-        lambda vectors, frame_ids: vectors,
-        f"Pixels, projected at random to {NUMBERS} numbers. Frames usually look more alike than their gradients are, "
-        "so R and the design effects of chunks are rather too high.",
-    )
+    pixels = _prepared(setting, images, frame_ids).flatten(1)
+    draw = rng(setting.seed, "report.pixels")  # anew for each batch, so that all are mixed alike
+    whole = pixels.shape[1] // NUMBERS * NUMBERS
+    place = torch.from_numpy(draw.permutation(pixels.shape[1])[:whole]).to(pixels.device)
+    sign = torch.from_numpy(draw.choice(np.array([-1, 1], np.float32), whole)).to(pixels.device)
+    return (pixels[:, place] * sign).unflatten(1, (NUMBERS, -1)).sum(-1).cpu().numpy()
 
 
-def _network(setting: Setting) -> Features:
-    """Run a convolutional network with random weights and average over the picture."""
-    describe = _embedding(setting)
-    projection = rng(setting.seed, "report.projection").standard_normal((512, NUMBERS)) / np.sqrt(NUMBERS)
-    return Features(
-        "network",
-        describe,
-        lambda vectors, frame_ids: vectors @ projection,
-        f"Embeddings of a SqueezeNet with random weights, projected at random to {NUMBERS} numbers. They say how alike "
-        "frames look to an untrained network; gradients are usually less alike, so R is rather too high.",
-    )
-
-
-def _embedding(setting: Setting) -> Describe:
-    network = _random_network(setting.seed)
-
-    def describe(images: Tensor, frame_ids: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            prepared = _prepared(setting, images, frame_ids)
-            return network.to(prepared.device)(prepared - 0.45).mean((2, 3)).cpu().numpy()
-
-    return describe
+def _embed(setting: Setting, network: nn.Module, images: Tensor, frame_ids: np.ndarray) -> np.ndarray:
+    """Run a network and average over the picture."""
+    with torch.inference_mode():
+        prepared = _prepared(setting, images, frame_ids)
+        return network.to(prepared.device)(prepared - 0.45).mean((2, 3)).cpu().numpy()
 
 
 def _random_network(seed: int) -> nn.Module:
     """Return SqueezeNet's convolutions with weights drawn as He et al. do (2015), so that signals keep their size."""
     with torch.device("meta"):  # made without drawing from torch's own generator
-        network = squeezenet1_1(weights=None).features
-    network = network.to_empty(device="cpu").eval()
-    for number, weight in enumerate(network.parameters()):
-        with torch.no_grad():
-            if weight.dim() == 1:
-                weight.zero_()
-            else:
-                drawn = rng(seed, "report.network", number).standard_normal(tuple(weight.shape), np.float32)
-                weight.copy_(torch.from_numpy(drawn * np.float32((2 / weight[0].numel()) ** 0.5)))
+        network = squeezenet1_1(weights=None).features.eval()
+    drawn = {}
+    for number, (name, weight) in enumerate(network.named_parameters()):
+        scale = np.float32((2 / weight[0].numel()) ** 0.5 if weight.dim() > 1 else 0)  # biases begin at 0
+        drawn[name] = torch.from_numpy(
+            scale * rng(seed, "report.network", number).standard_normal(tuple(weight.shape), np.float32)
+        )
+    network.load_state_dict(drawn, assign=True)
     return network
 
 
-def _gradients(setting: Setting) -> Features:
-    """Fit a last layer on random embeddings, and take its gradients."""
-    labels = setting.index.label
-    if labels is None:
-        raise ValueError("features=gradients needs labels, and this data has none; take features=pixels or network")
+def _project(setting: Setting, vectors: np.ndarray, frame_ids: np.ndarray) -> np.ndarray:
+    draw = rng(setting.seed, "report.projection")
+    return vectors @ draw.standard_normal((vectors.shape[1], NUMBERS)) / np.sqrt(NUMBERS)
 
-    def finish(vectors: np.ndarray, frame_ids: np.ndarray) -> np.ndarray:
-        return last_layer_gradients(vectors, labels[setting.index.locate(frame_ids)[0]], setting.seed)
 
-    return Features(
-        "gradients",
-        _embedding(setting),
-        finish,
-        "Gradients of the last layer of a small model: a SqueezeNet with random weights, and a layer fitted to the "
-        f"labels by {STEPS} steps; projected at random to {NUMBERS} numbers. A trained model's may be less alike.",
-    )
+def _gradients(setting: Setting, vectors: np.ndarray, frame_ids: np.ndarray) -> np.ndarray:
+    assert setting.index.label is not None
+    return last_layer_gradients(vectors, setting.index.label[setting.index.locate(frame_ids)[0]], setting.seed)
 
 
 def last_layer_gradients(

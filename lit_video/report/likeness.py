@@ -20,36 +20,18 @@ LONGEST = 2**16  # lags of R; frames further apart count as the last ones do
 
 @dataclass(frozen=True, eq=False)
 class Likeness:
-    """R, measured and carried on.
+    """R, measured and carried on."""
 
-    Attributes:
-        R: Correlation by distance in frames, [lags], 1 at 0.
-        low: Lower ends of 95 % intervals, [lags].
-        high: Upper ends, [lags].
-        num_measured: Lags whose interval was measured; from there on it is as wide as at the last of these.
-        num_pairs: Behind each of them, [num_measured].
-        model: Fitted to them.
-        exact: R is that of all frames, at all lags; else the model carries it on.
-        block: Frames that were drawn anew together; None: whole videos were.
-        num_units: Videos or frames that were drawn from.
-    """
-
-    R: Float64[np.ndarray, " lags"]
-    low: Float64[np.ndarray, " lags"]
-    high: Float64[np.ndarray, " lags"]
-    num_measured: int
-    num_pairs: Int64[np.ndarray, " measured"]
-    model: CorrelationModel
-    exact: bool
-    block: int | None
-    num_units: int
-
-    @property
-    def bootstrap(self) -> str:
-        """What the intervals come from, in words."""
-        if self.block is None:
-            return f"drawing {self.num_units} videos anew"
-        return f"a moving-block bootstrap: drawing blocks of {self.block} consecutive frames anew"
+    pilot: Pilot  # that it was measured on
+    R: Float64[np.ndarray, " lags"]  # correlation by distance in frames, 1 at 0
+    low: Float64[np.ndarray, " lags"]  # lower ends of 95 % intervals
+    high: Float64[np.ndarray, " lags"]  # upper ends
+    num_measured: int  # lags whose interval was measured; from there on it is as wide as at the last of these
+    num_pairs: Int64[np.ndarray, " measured"]  # behind each of them
+    model: CorrelationModel  # fitted to them
+    exact: bool  # R is that of all frames, at all lags; else the model carries it on
+    block: int | None  # frames that were drawn anew together; None: whole videos were
+    bootstrap: str  # what the intervals come from, in words
 
     def for_runs(self, longest_gop: int) -> Float64[np.ndarray, " lags"]:
         """Return R as far as runs are worth considering: to where longer ones are less varied, or a GOP's length.
@@ -63,13 +45,7 @@ class Likeness:
 
 
 def measure_likeness(pilot: Pilot, options: Options, seed: int, num_lags: int) -> Likeness:
-    """Measure R on the pilot's vectors.
-
-    Args:
-        pilot: The vectors.
-        options: The largest lag.
-        seed: Of the resamples.
-        num_lags: How far R is needed.
+    """Measure R on the pilot's vectors as far as `options` say, and carry it on to `num_lags`.
 
     Raises:
         DataError: The videos are too short, or all frames are the same.
@@ -81,47 +57,39 @@ def measure_likeness(pilot: Pilot, options: Options, seed: int, num_lags: int) -
             f"The videos are too short to compare neighbours: half of all frames lie in videos of at most {length}.\n"
             "Name longer videos, as in data.root=FOLDER"
         )
-    block = length - measured + 1 if few else None
-    runs = [run for run in pilot.runs if len(run) >= length]
     pairs = pilot.vectors_of(pilot.pairs.ravel()).reshape(len(pilot.pairs), 2, -1)
     if np.array_equal(pairs[:, 0], pairs[:, 1]):
         raise DataError(
             "All frames that were looked at are the same: there is nothing to measure.\n"
             "Name other videos, as in data.root=FOLDER"
         )
-    found = estimate_R(
-        [pilot.vectors_of(run) for run in runs],
-        pairs,
-        rng(seed, "report.resamples"),
-        video_ids=pilot.footage.index.locate(np.array([run[0] for run in runs]))[0],
-        num_lags=measured,
-        block=block,
-    )
-    units = sum(map(len, runs)) if few else len(pilot.footage.videos)
+    runs = [run for run in pilot.runs if len(run) >= length]
+    vectors = [pilot.vectors_of(run) for run in runs]
+    video_ids, _ = pilot.footage.index.locate(np.array([run[0] for run in runs]))
+    draw, block = rng(seed, "report.resamples"), length - measured + 1 if few else None
+    found = estimate_R(vectors, pairs, draw, video_ids=video_ids, num_lags=measured, block=block)
+    blocks = f"a moving-block bootstrap: drawing blocks of {block} consecutive frames anew"
+    bootstrap = blocks if few else f"drawing {len(pilot.footage.videos)} videos anew"
     num_lags = min(LONGEST, max(num_lags, measured))
     R = correlation_of_all(pilot, num_lags) if pilot.whole else found.R
     model = fit_R(R[:measured], found.num_pairs)
     R = R if pilot.whole else np.r_[R, model.R(num_lags)[measured:]]
     # The resamples say how far off an estimate may be, and not where R is: where all frames are known, it lies there.
-    low, high = (_carried_on(end - found.R, num_lags) + R for end in (found.low, found.high))
-    return Likeness(R, low, high, measured, found.num_pairs, model, pilot.whole, block, units)
-
-
-def _carried_on(values: Float64[np.ndarray, " lags"], num_lags: int) -> Float64[np.ndarray, " more_lags"]:
-    return np.pad(values, (0, num_lags - len(values)), mode="edge")
+    low, high = (R + np.pad(end - found.R, (0, num_lags - measured), mode="edge") for end in (found.low, found.high))
+    return Likeness(pilot, R, low, high, measured, found.num_pairs, model, pilot.whole, block, bootstrap)
 
 
 def correlation_of_all(pilot: Pilot, num_lags: int) -> Float64[np.ndarray, " lags"]:
     """Return R of all frames, by its definition F1 of docs/bias.md; 0 beyond the longest video."""
     footage = pilot.footage
-    weight = footage.copies / (footage.copies @ footage.lengths)
+    weight = np.bincount(footage.first)[footage.videos] / footage.index.num_frames  # copies count as often as they are
     runs = [pilot.vectors_of(run).astype(np.float64) for run in pilot.runs]
     mean = sum(w * run.sum(axis=0) for w, run in zip(weight, runs, strict=True))
-    runs = [run - mean for run in runs]
-    variance = sum(w * np.square(run).sum() for w, run in zip(weight, runs, strict=True))
+    weighed = [(w, run - mean) for w, run in zip(weight, runs, strict=True)]
+    variance = sum(w * np.square(run).sum() for w, run in weighed)
     R = np.zeros(num_lags)
     for lag in range(min(num_lags, int(footage.lengths.max()))):
-        longer = [(w, run) for w, run in zip(weight, runs, strict=True) if len(run) > lag]
+        longer = [(w, run) for w, run in weighed if len(run) > lag]
         products = sum(w * np.einsum("ij,ij->", run[lag:], run[: len(run) - lag]) for w, run in longer)
         R[lag] = products / sum(w * (len(run) - lag) for w, run in longer) / variance
     R[0] = 1

@@ -5,15 +5,15 @@ All of small data; of larger data, runs of neighbours and independent pairs.
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int64
 
 from lit_video.index import VideoIndex
+from lit_video.index.copies import first_copies
 from lit_video.report.features import Describe, Features
 from lit_video.report.setting import Options, Setting
 from lit_video.samplers.base import Order
@@ -25,30 +25,19 @@ FEW_VIDEOS = 10
 PAIRS_OF_ALL = 20000  # that are drawn where all frames are known: half a percent of error where 8 directions matter
 BATCH = 32  # frames that are described at a time
 REACH = 512  # positions within which the frames of a GOP are decoded together
-ENDS = 2**16  # bytes of a file's beginning and end that are compared
 
 
 @dataclass(frozen=True, eq=False)
 class Footage:
-    """What there is to see in an index: links and copies of a file show nothing new.
-
-    Attributes:
-        index: The videos.
-        first: For each video the first one that is the same file, [V].
-    """
+    """What there is to see in an index: links and copies of a file show nothing new."""
 
     index: VideoIndex
-    first: Int64[np.ndarray, " videos"]
+    first: Int64[np.ndarray, " videos"]  # for each video the first one that is the same file
 
     @property
     def videos(self) -> Int64[np.ndarray, " different"]:
         """The videos that are no copies, ascending."""
         return np.unique(self.first)
-
-    @property
-    def copies(self) -> Int64[np.ndarray, " different"]:
-        """How many copies there are of each of `videos`, itself included."""
-        return np.unique(self.first, return_counts=True)[1]
 
     @property
     def lengths(self) -> Int64[np.ndarray, " different"]:
@@ -68,23 +57,14 @@ class Footage:
 
 @dataclass(frozen=True, eq=False)
 class Pilot:
-    """The vectors that everything about likeness is measured on.
-
-    Attributes:
-        footage: Where they come from.
-        whole: Whether every frame was decoded.
-        frame_ids: Of the frames that were decoded, first copies all, ascending.
-        vectors: Theirs, [frames, numbers].
-        runs: Frame ids of consecutive frames of one video, each [n].
-        pairs: Frame ids of independent frames, [pairs, 2].
-    """
+    """The vectors that everything about likeness is measured on."""
 
     footage: Footage
-    whole: bool
-    frame_ids: Int64[np.ndarray, " frames"]
-    vectors: Float[np.ndarray, "frames numbers"]
-    runs: Sequence[Int64[np.ndarray, " _"]]  # each of its own length
-    pairs: Int64[np.ndarray, "pairs 2"]
+    whole: bool  # every frame was decoded
+    frame_ids: Int64[np.ndarray, " frames"]  # that were decoded, first copies all, ascending
+    vectors: Float[np.ndarray, "frames numbers"]  # of these
+    runs: Sequence[Int64[np.ndarray, " _"]]  # ids of consecutive frames of one video, each run of its own length
+    pairs: Int64[np.ndarray, "pairs 2"]  # ids of independent frames
 
     def vectors_of(self, frame_ids: Int64[np.ndarray, " n"]) -> Float[np.ndarray, "n numbers"]:
         """Return the vectors of frames that were decoded, or whose first copies were."""
@@ -102,8 +82,8 @@ def take_pilot(setting: Setting, options: Options, features: Features) -> Pilot:
     whole = bool(footage.lengths.sum() <= options.pilot_frames)
     all_runs = [np.arange(*index.offset[video : video + 2]) for video in footage.videos]
     runs = all_runs if whole else _windows(footage, options, setting.seed)
-    num_pairs = PAIRS_OF_ALL if whole else options.num_pairs
-    pairs = rng(setting.seed, "report.pairs").integers(index.num_frames, size=(num_pairs, 2))
+    size = PAIRS_OF_ALL if whole else options.num_pairs, 2
+    pairs = rng(setting.seed, "report.pairs").integers(index.num_frames, size=size)
     frame_ids = np.unique(footage.original(np.concatenate([*runs, pairs.ravel()])))
     vectors = features.finish(_describe(setting, frame_ids, features.describe), frame_ids)
     return Pilot(footage, whole, frame_ids, vectors, runs, pairs)
@@ -136,7 +116,7 @@ class Listed(SequentialSampler):
 
     frame_ids: Int64[np.ndarray, " n"] = field(default_factory=lambda: np.empty(0, np.int64))
 
-    def order(self, epoch: int) -> Order:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def order(self, epoch: int) -> Order:
         """Return the list."""
         return self.frame_ids
 
@@ -147,32 +127,6 @@ def _describe(
     """Return the numbers of frames, whose ids are ascending so that each is decoded once."""
     listed = Listed(setting.index, setting.seed, frame_ids)
     batch_size = min(BATCH, setting.batch_size)  # of so many, the memory is known to hold more than one
-    loader = setting.make_loader(listed, min(REACH, len(frame_ids)), batch_size=batch_size)
-    try:
+    loader = setting.make_loader(listed, lookahead=min(REACH, len(frame_ids)), batch_size=batch_size)
+    with contextlib.closing(loader):
         return np.concatenate([describe(batch["image"], frame_ids[batch["position"].numpy()]) for batch in loader])
-    finally:
-        loader.close()
-
-
-def first_copies(index: VideoIndex) -> Int64[np.ndarray, " videos"]:
-    """Return for each video the first one that is the same file: links and copies are no further footage.
-
-    Files of one size are the same if they begin and end alike and have the same timestamps.
-    """
-    first: dict[tuple[int, bytes], int] = {}
-    sizes, how_many = np.unique(index.columns.size_bytes, return_counts=True)
-    shared = set(sizes[how_many > 1].tolist())
-    found = np.arange(index.num_videos)
-    for video_id, size in enumerate(index.columns.size_bytes.tolist()):
-        if size in shared:
-            found[video_id] = first.setdefault((size, _fingerprint(index, video_id)), video_id)
-    return found
-
-
-def _fingerprint(index: VideoIndex, video_id: int) -> bytes:
-    text = hashlib.blake2b(np.ascontiguousarray(index.pts[slice(*index.offset[video_id : video_id + 2])]).tobytes())
-    with Path(index.path(video_id)).open("rb") as file:
-        text.update(file.read(ENDS))
-        file.seek(max(0, int(index.columns.size_bytes[video_id]) - ENDS))
-        text.update(file.read(ENDS))
-    return text.digest()

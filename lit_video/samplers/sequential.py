@@ -9,6 +9,7 @@ from jaxtyping import Float64, Int64
 
 from lit_video.bias import line_correlation
 from lit_video.index import Samples
+from lit_video.samplers.base import Order
 from lit_video.samplers.laws import design_effect, even
 
 
@@ -43,7 +44,7 @@ class SequentialSampler:
     exact_uniform = False
     epoch_complete = True
 
-    def order(self, epoch: int) -> Ascending:
+    def order(self, epoch: int) -> Order:
         """Return 0, 1, 2, … up to the number of frames."""
         return Ascending(self.index.num_samples)
 

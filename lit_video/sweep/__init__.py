@@ -2,5 +2,5 @@
 
 ::
 
-    callback -> report -> jobs -> ranking -> tables, plot
+    callback -> summary -> jobs -> ranking -> tables, plot
 """

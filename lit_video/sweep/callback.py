@@ -24,7 +24,7 @@ class SweepReport(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Report; exit with 1 if a job failed."""
-        from lit_video.sweep.report import report
+        from lit_video.sweep.summary import report
 
         with told_in_a_sentence():
             report(Path(config.hydra.sweep.dir))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lit_video.measuring.canvas import COLOURS, GUIDE, INK, png, shortened
-from lit_video.report.document import number
+from lit_video.measuring.page import number
 from lit_video.sweep.ranking import Ranking, Row
 from lit_video.sweep.tables import keys_of, names_of
 

@@ -12,9 +12,8 @@ from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.report.features import make_features
 from lit_video.report.likeness import Likeness, lags_needed, measure_likeness
 from lit_video.report.pilot import take_pilot
-from lit_video.report.setting import Options, Setting
+from lit_video.report.setting import Options, Setting, setting_of
 from lit_video.report.worth import Worth, weigh
-from lit_video.report.writing import setting_of
 from lit_video.support.errors import LitVideoError
 from lit_video.sweep.jobs import Job
 

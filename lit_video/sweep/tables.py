@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from omegaconf import OmegaConf
 from rich.table import Table
 
-from lit_video.report.document import number, paragraph
-from lit_video.report.document import table as markdown_table
+from lit_video.measuring.page import number, paragraph
 from lit_video.samplers.laws import HORIZONS
 from lit_video.sweep.jobs import swept
 from lit_video.sweep.ranking import Ranking, Row
@@ -85,6 +84,12 @@ def as_markdown(ranking: Ranking, picture: str | None) -> str:
     parts += [ranking.note] if ranking.note else []
     parts += [f"Job {row.job.name}, {label(row, keys)}, failed: {row.job.failed}" for row in _failed(ranking)]
     return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table, the first column to the left and the others to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def as_table(ranking: Ranking) -> Table:

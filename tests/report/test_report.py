@@ -21,19 +21,20 @@ from lit_video.checks.stamps import read_stamp, write_stamped
 from lit_video.commands.hydra_front import GROUPS
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import VideoIndex
-from lit_video.report.advice import pick, tied
+from lit_video.index.copies import first_copies
+from lit_video.measuring.page import number
+from lit_video.measuring.reads import Read
 from lit_video.report.choices import chunked, command, different, list_contenders, overrides, translate, uniform
-from lit_video.report.contest import Read, load, together
+from lit_video.report.contest import load, together
 from lit_video.report.costs import decode_theory, fit_costs
-from lit_video.report.document import number, write_document
-from lit_video.report.facts import plain
+from lit_video.report.document import write_document
+from lit_video.report.facts import plain, report
 from lit_video.report.features import NUMBERS, Features, last_layer_gradients, make_features
 from lit_video.report.inclusion import check_inclusion, holm
 from lit_video.report.likeness import correlation_of_all, measure_likeness
-from lit_video.report.pilot import Footage, Pilot, first_copies, take_pilot, window_length
+from lit_video.report.pilot import Footage, Pilot, take_pilot, window_length
 from lit_video.report.setting import Options, Setting
-from lit_video.report.worth import design_effects
-from lit_video.report.writing import report
+from lit_video.report.worth import design_effects, pick, tied
 from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.reservoir import ReservoirSampler
 from lit_video.samplers.uniform import UniformSampler
@@ -173,7 +174,7 @@ class TestMistakes:
         def fail(facts):
             raise LitVideoError("no room")
 
-        monkeypatch.setattr("lit_video.report.writing.draw", fail)
+        monkeypatch.setattr("lit_video.report.facts.draw", fail)
         with pytest.raises(LitVideoError, match="no room"):
             report(setting, replace(QUICK, contenders=()), tmp_path / "run", NAMES)
         assert not (tmp_path / "run").exists()
@@ -416,6 +417,14 @@ class TestContest:
         assert "mine, as named" not in names
         other = replace(setting, make_sampler=partial(UniformSampler, replacement=True))
         assert list_contenders(other, QUICK, "mine")[0].name == "mine, as named"
+
+    def test_one_order_may_compete_in_look_aheads_alone(self, setting, tmp_path):
+        options = replace(QUICK, contenders=("uniform",), lookaheads=(0,))
+        facts = report(setting, options, tmp_path / "run", NAMES)
+        assert [row["name"] for row in facts["contenders"]] == ["uniform, as named", "uniform lookahead=1"]
+        assert [curve["name"] for curve in facts["deff_by_horizon"]] == ["uniform, as named"]
+        real = [row["measured"]["deff_batch"] for row in facts["contenders"]]
+        assert real[0] == real[1] == facts["deff_by_horizon"][0]["measured"][4]  # of 16 slots, a batch
 
     def test_look_aheads_are_the_same_order(self, setting):
         contenders = [uniform(setting, 1), uniform(setting), chunked(setting, 4, 16)]

@@ -18,7 +18,7 @@ from lit_video.sweep.callback import others_go_on
 from lit_video.sweep.jobs import FAILED, Job, find_jobs, swept
 from lit_video.sweep.plot import MOST, draw, make_figure
 from lit_video.sweep.ranking import Ranking, Row, rank
-from lit_video.sweep.report import report
+from lit_video.sweep.summary import report
 from lit_video.sweep.tables import as_csv, as_markdown, label
 from tests.programs import composed, run
 

@@ -1,10 +1,11 @@
-"""A sweep's folder -> its report, in that folder."""
+"""A sweep's folder -> what it comes to, in that folder: sweep.csv, sweep.md, sweep.png."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from lit_video.measuring.canvas import require_matplotlib
+from lit_video.measuring.page import write_whole
 from lit_video.support.errors import LitVideoError
 from lit_video.support.screen import screen
 from lit_video.sweep.jobs import find_jobs
@@ -36,15 +37,12 @@ def report(sweep: Path) -> None:
 
 
 def write(sweep: Path, ranking: Ranking) -> None:
-    """Write each file whole or not at all."""
-    files = {"sweep.csv": as_csv(ranking).encode()}
+    """Write the table and, with matplotlib, the picture, each file whole or not at all."""
+    files: dict[str, str | bytes] = {"sweep.csv": as_csv(ranking)}
     try:
         require_matplotlib()
         files["sweep.png"] = draw(ranking)
     except LitVideoError:
         screen().print("No picture: that needs matplotlib, pip install -e '.[sweeps]'", highlight=False)
-    files["sweep.md"] = as_markdown(ranking, "sweep.png" if "sweep.png" in files else None).encode()
-    for name, content in files.items():
-        part = sweep / f"{name}.part"
-        part.write_bytes(content)
-        part.replace(sweep / name)
+    files["sweep.md"] = as_markdown(ranking, "sweep.png" if "sweep.png" in files else None)
+    write_whole(sweep, files)
