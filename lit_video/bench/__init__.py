@@ -2,10 +2,13 @@
 
 ::
 
-    exercise_data -> contenders -> run (one contender) -> compare (all of them, in turn)
+    exercise_data -> contenders, of_clips -> run (one contender) -> compare (all of them, in turn)
 
 Is given a folder of videos; hands on rows of measurements. May not know who asked.
 """
 
-# Names of the functions in `contenders`, here so that a command line is read without torch.
-CONTENDERS = ("baseline", "limit", "sequential", "ours", "ours_torchcodec", "chunked", "torchcodec")
+# Names of the functions in `contenders` and `of_clips`, here so that a command line is read without torch.
+CONTENDERS = (
+    "baseline", "limit", "sequential", "ours", "ours_torchcodec", "chunked", "torchcodec",
+    "clips", "chunked_by_8", "torchcodec_clips",
+)  # fmt: skip

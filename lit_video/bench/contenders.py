@@ -22,7 +22,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from lit_video.bench import CONTENDERS
 from lit_video.decoders.base import Decoder
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.scaler import Scaler
@@ -123,10 +122,11 @@ def baseline(setting: Setting) -> Contest:
         multiprocessing_context="spawn",
         persistent_workers=True,
     )
-    return _epochs(loader), None
+    return epochs(loader), None
 
 
-def _epochs(loader: DataLoader) -> Batches:
+def epochs(loader: DataLoader) -> Batches:
+    """Yield a DataLoader's batches, one epoch after another."""
     while True:
         yield from loader
 
@@ -238,11 +238,12 @@ class PerVideo(Dataset):
             places[video_id].append(place)
         for video_id, found in places.items():
             found = sorted(found, key=lambda place: frame_indices[place])
-            frames = self._decoder(self.index.path(video_id)).get_frames_at(frame_indices[found].tolist())
+            frames = self.decoder(self.index.path(video_id)).get_frames_at(frame_indices[found].tolist())
             images[found] = frames.data
         return images
 
-    def _decoder(self, path: str) -> Any:
+    def decoder(self, path: str) -> Any:
+        """Return the decoder of a video, which stays open."""
         from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportPrivateImportUsage]
         from torchcodec.transforms import Resize  # pyright: ignore[reportPrivateImportUsage]
 
@@ -266,10 +267,4 @@ def torchcodec(setting: Setting) -> Contest:
         multiprocessing_context="spawn",
         persistent_workers=True,
     )
-    return _epochs(loader), None
-
-
-def contender(name: str) -> Callable[[Setting], Contest]:
-    """Return a contender by its name."""
-    assert name in CONTENDERS
-    return globals()[name]
+    return epochs(loader), None

@@ -6,11 +6,13 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import psutil
 
-from lit_video.bench.contenders import Setting, contender
+from lit_video.bench import CONTENDERS, contenders, of_clips
+from lit_video.bench.contenders import Contest, Setting
 from lit_video.loading.counters import Counts
 
 
@@ -36,6 +38,12 @@ class Watch(threading.Thread):
         """Sample no more."""
         self._ended.set()
         self.join()
+
+
+def contender(name: str) -> Callable[[Setting], Contest]:
+    """Return a contender by its name."""
+    assert name in CONTENDERS
+    return getattr(contenders, name, None) or getattr(of_clips, name)
 
 
 def run(name: str, setting: Setting, skip: int, images: int) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from lit_video.bench import CONTENDERS
-from lit_video.bench.contenders import Setting, contender
+from lit_video.bench.contenders import Setting
 from lit_video.bench.exercise_data import make_exercise_data
-from lit_video.bench.run import run
+from lit_video.bench.run import contender, run
 from lit_video.checks.stamps import read_stamp
 from lit_video.commands.bench import main
 from lit_video.index import VideoIndex
@@ -33,7 +33,10 @@ def stamps(batches, count):
     return found
 
 
-@pytest.mark.parametrize("name", sorted(set(CONTENDERS) - {"limit"}))
+CLIPS = {"clips", "torchcodec_clips"}
+
+
+@pytest.mark.parametrize("name", sorted(set(CONTENDERS) - {"limit"} - CLIPS))
 def test_an_epoch_has_each_frame_once(name, paths, tmp_path):
     setting = setting_of(paths, tmp_path)
     index = setting.index()
@@ -48,6 +51,14 @@ def test_ours_and_torchcodec_deliver_the_same_order(paths, tmp_path):
     contenders = ("ours", "ours_torchcodec", "torchcodec")
     found = [stamps(contender(name)(setting)[0], 3) for name in contenders]
     assert found[0] == found[1] == found[2]
+
+
+def test_clips_are_the_same_and_each_is_eight_frames_in_a_row(paths, tmp_path):
+    setting = setting_of(paths, tmp_path)
+    found = [stamps(contender(name)(setting)[0], 3) for name in sorted(CLIPS)]
+    assert found[0] == found[1]
+    for clip in zip(*[iter(found[0])] * 8, strict=True):
+        assert [(clip[0][0], clip[0][1] + step) for step in range(8)] == list(clip)
 
 
 def test_the_limit_decodes_in_order_and_again(paths, tmp_path):

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from lit_video.bench import CONTENDERS, contenders
+from lit_video.bench import CONTENDERS
+from lit_video.bench import run as bench_run
 from lit_video.commands.bench import parser as bench_parser
 from lit_video.commands.index import parser as index_parser
 from lit_video.commands.main import COMMANDS, main, module_of
@@ -73,7 +74,7 @@ def test_defaults_are_shown(capsys):
 
 
 def test_the_contenders_are_those_that_there_are():
-    assert all(contenders.contender(name).__name__ == name for name in CONTENDERS)
+    assert all(bench_run.contender(name).__name__ == name for name in CONTENDERS)
 
 
 def test_the_reference_of_options_is_checked_and_not_written():
