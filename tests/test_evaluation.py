@@ -1,6 +1,7 @@
 """Splits and the four loaders under a real Trainer: who sees which samples, when, and how often each counts."""
 
 import csv
+import json
 from functools import partial
 from itertools import groupby
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import DataError, DecodeError
 from tests.loading.test_loader import SlowDecoder, our_threads
+from tests.planning.test_ranks import torchrun
 from tests.test_datamodule import QUIET
 
 pytestmark = [
@@ -692,3 +694,45 @@ class TestMistakes:
         with pytest.raises((DataError, ValueError, FileNotFoundError), match=told) as error:
             fit(module_of(**arguments))
         assert len(str(error.value).splitlines()) <= 2
+
+
+PROGRAM = """
+import json, sys
+from tests.test_evaluation import Model, fit, trainer_of
+from tests.loading.test_loader import SlowDecoder
+from lit_video.datamodule import VideoDataModule
+
+if __name__ == "__main__":
+    root, index_dir, out, split = sys.argv[1:]
+    datamodule = VideoDataModule(
+        root, index_dir=index_dir, split=json.loads(split), split_seed=3, labels="folder", decoder=SlowDecoder, size=32,
+        batch_size=4, threads=1, progress=False,
+    )
+    model, trainer = fit(datamodule, devices=2, strategy="ddp", val_check_interval=4, num_sanity_val_steps=1)
+    trainer.test(model, datamodule, verbose=False)
+    seen = {step: model.samples(step) for step in "tve"}
+    with open(f"{out}/rank{trainer.global_rank}.json", "w") as file:
+        json.dump({"flow": model.flow, "seen": seen, "classes": datamodule.classes}, file)
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_two_real_ranks(footage, module_of, tmp_path):
+    split = {"train": 0.5, "val": 0.25, "test": 0.25}
+    (tmp_path / "program.py").write_text(PROGRAM)
+    arguments = [footage / "videos", tmp_path / "index", tmp_path, json.dumps(split)]
+    torchrun(str(tmp_path / "program.py"), *map(str, arguments))
+    ranks = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2)]
+    assert ranks[0]["flow"] == ranks[1]["flow"]
+    one, trainer = fit(datamodule := module_of(split=split, split_seed=3), val_check_interval=4)
+    trainer.test(one, datamodule, verbose=False)
+    videos = {}
+    for step in "tve":
+        together = sorted((video, frame) for rank in ranks for video, frame in rank["seen"][step])
+        left_out = len(one.samples(step)) % 2 if step == "t" else 0
+        assert len(together) == len(one.samples(step)) - left_out
+        assert not set(together) - set(one.samples(step))
+        videos[step] = {video for video, _ in one.samples(step)}
+    assert videos["t"] | videos["v"] | videos["e"] == set(range(12))
+    assert len(videos["t"]) + len(videos["v"]) + len(videos["e"]) == 12, "no video is in two splits"
+    assert ranks[0]["classes"] == ranks[1]["classes"] == datamodule.classes
