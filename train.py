@@ -12,13 +12,14 @@ from lit_video.datamodule import VideoDataModule
 from lit_video.measuring.throughput import Throughput, print_report
 from lit_video.support.errors import told_in_a_sentence
 from lit_video.sweep.callback import others_go_on
+from lit_video.training.going_on import checkpoint_to_resume, ended_by_sigterm
 from lit_video.training.models import NoModel
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> None:
     """Compose, instantiate, run."""
-    with others_go_on(), told_in_a_sentence():
+    with others_go_on(), told_in_a_sentence(), ended_by_sigterm():
         run(cfg)
 
 
@@ -30,7 +31,7 @@ def run(cfg: DictConfig) -> None:
     describe = {group: choices[group] for group in ("sampler", "decoder", "transform")}
     throughput = Throughput(HydraConfig.get().runtime.output_dir, describe | {"run_model": cfg.run_model})
     trainer: Trainer = instantiate(cfg.trainer, callbacks=[throughput, *instantiate(cfg.callbacks).values()])
-    trainer.fit(model, datamodule, ckpt_path=cfg.ckpt_path)
+    trainer.fit(model, datamodule, ckpt_path=checkpoint_to_resume(cfg.ckpt_path, trainer))
     if trainer.is_global_zero and throughput.report:
         print_report(throughput.report)
 

@@ -33,7 +33,7 @@ from lit_video.samplers.uniform import UniformSampler
 from lit_video.samplers.weighted import WeightedSampler
 from lit_video.support.demo import demo_clip
 from lit_video.support.errors import DataError
-from lit_video.training.lightning_batches import EvaluationBatches, LightningBatches
+from lit_video.training.lightning_batches import EvaluationBatches, FirstEpoch, LightningBatches
 from lit_video.training.streams import BesideDecoders
 from lit_video.training.transforms import Draws
 
@@ -289,7 +289,7 @@ class VideoDataModule(LightningDataModule):
         if stage in self._evaluations:
             self._evaluations.pop(stage).close()
         loader = self._evaluations[stage] = self.make_loader(stage)
-        return loader if self.trainer is None else EvaluationBatches(loader)
+        return loader if self.trainer is None else EvaluationBatches(loader, self.trainer)
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Note the positions while they are in main memory: to bring them back would make the training thread wait."""
@@ -335,14 +335,15 @@ class VideoDataModule(LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """Return the place after the last batch that was processed, for Lightning's checkpoint."""
         if self.loader is None or self._state:
-            return dict(self._state or {})
+            return dict(self._state or {"epoch": 0, "position": 0})  # a search for a batch size goes back to it
         if self._batches is None:  # no trainer
             return self.loader.state_dict()
         return self.loader.state_at(*self._batches.place)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Have the next training begin where `state_dict` was taken."""
-        self._state = dict(state_dict) or None
+        """Have the next training begin where `state_dict` was taken; a test of that checkpoint does not."""
+        if self.trainer is None or self.trainer.state.fn == "fit":
+            self._state = dict(state_dict) or None
 
     def _resume(self) -> Place | None:
         """Return the place that a checkpoint names, once; None where none was read."""
@@ -391,9 +392,10 @@ class VideoDataModule(LightningDataModule):
         if stage != "train":
             make_sampler, arguments = self._make_eval_sampler, self._arguments_of_evaluation(samples)
             samples = samples.thinned(self.max_eval_samples or samples.num_samples)
+        sampler = make_sampler(samples, self.seed)
         return VideoLoader(
             samples,
-            make_sampler(samples, self.seed),
+            FirstEpoch(sampler) if getattr(self.trainer, "overfit_batches", 0) else sampler,
             self._make_decoder,
             batch_size=self.batch_size,
             seed=self.seed,

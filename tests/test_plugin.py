@@ -1,5 +1,6 @@
 """lit_video in another project: built as a wheel, installed in a fresh environment, composed by Hydra's own means."""
 
+import json
 import os
 import subprocess
 import sys
@@ -41,6 +42,74 @@ def main(cfg):
 
 
 main()
+"""
+# As in lightning-hydra-template's src/train.py: train, then test with the weights of the best checkpoint.
+TEMPLATE = """
+import json
+import hydra
+import torch
+from hydra.utils import instantiate
+from lightning import LightningModule
+
+
+class Model(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.seen = torch.nn.Linear(3, 2), {}
+
+    def step(self, stage, batch):
+        self.seen.setdefault(stage, []).extend(zip(batch["video_id"].tolist(), batch["frame_index"].tolist()))
+        scores = self.layer(batch["image"].float().mean(dim=(2, 3)) / 255)
+        return torch.nn.functional.cross_entropy(scores, batch["label"])
+
+    def training_step(self, batch, batch_idx):
+        return self.step("train", batch)
+
+    def validation_step(self, batch, batch_idx):
+        self.step("sanity" if self.trainer.sanity_checking else "val", batch)
+        self.log("val/loss", abs(self.trainer.current_epoch - 1.0))  # the best epoch is the second
+
+    def test_step(self, batch, batch_idx):
+        self.log("test/loss", self.step("test", batch))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="template")
+def main(cfg):
+    datamodule, model = instantiate(cfg.data), Model()
+    callbacks = [instantiate(callback) for callback in cfg.callbacks.values()]
+    trainer = instantiate(cfg.trainer, callbacks=callbacks)
+    trainer.fit(model=model, datamodule=datamodule, ckpt_path=cfg.get("ckpt_path"))
+    best = trainer.checkpoint_callback.best_model_path
+    trainer.test(model=model, datamodule=datamodule, ckpt_path=best)
+    told = {"epochs": trainer.current_epoch, "best": best, "classes": datamodule.classes, "seen": model.seen}
+    print("told", json.dumps(told))
+
+
+main()
+"""
+TEMPLATE_CONFIG = """
+defaults:
+  - lit_video/data@data: default
+  - _self_
+data:
+  size: 48
+  batch_size: 8
+  progress: false
+  labels: labels.csv
+  split: {train: 0.6, val: 0.2, test: 0.2}
+  split_seed: 4
+trainer:
+  _target_: lightning.Trainer
+  max_epochs: 9
+  accelerator: cpu
+  logger: false
+  enable_progress_bar: false
+callbacks:
+  checkpoint: {_target_: lightning.pytorch.callbacks.ModelCheckpoint, dirpath: best, filename: "{epoch}", monitor: val/loss}
+  early_stopping: {_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/loss, patience: 1}
 """
 CONFIG = """
 defaults:
@@ -108,6 +177,8 @@ def project(tmp_path_factory):
     files = {
         "my_train.py": TRAIN,
         "my_samplers.py": SAMPLER,
+        "template.py": TEMPLATE,
+        "conf/template.yaml": TEMPLATE_CONFIG,
         "conf/config.yaml": CONFIG,
         "conf/lit_video/sampler/backwards.yaml": OPTION,
     }
@@ -150,6 +221,27 @@ def test_parts_are_overridden_on_the_command_line(environment, project):
 def test_a_sampler_of_ones_own_is_one_module_and_one_yaml(environment, project):
     sampler, seen = train(environment, project, "lit_video/sampler@data.sampler=backwards")
     assert (sampler, seen) == ("Backwards", [*range(11, -1, -1)] * 2)
+
+
+def test_trains_validates_and_tests_the_best_checkpoint(environment, project):
+    folder = project / "many"
+    folder.mkdir()
+    for number in range(10):
+        write_stamped(folder / f"{number}.mp4", 5 + number, video_id=number)
+    rows = ["path,label", *(f"{number}.mp4,{'even' if number % 2 == 0 else 'odd'}" for number in range(10))]
+    (project / "labels.csv").write_text("\n".join(rows) + "\n")
+    out = run(
+        str(environment / "python"), "template.py", "data.root=many", f"data.index_dir={project}/many-index", cwd=project
+    )
+    told = json.loads(next(line for line in out.splitlines() if line.startswith("told ")).removeprefix("told "))
+    assert told["epochs"] == 3, "stopped after the first epoch that was no better"
+    assert told["best"].endswith("epoch=1.ckpt")
+    assert told["classes"] == ["even", "odd"]
+    seen = {stage: {tuple(sample) for sample in samples} for stage, samples in told["seen"].items()}
+    assert sorted(seen["train"] | seen["val"] | seen["test"]) == [(v, f) for v in range(10) for f in range(5 + v)]
+    videos = [{video for video, _ in seen[stage]} for stage in ("train", "val", "test")]
+    assert sum(map(len, videos)) == 10, "no video is in two splits"
+    assert len(told["seen"]["train"]) == 3 * len(seen["train"])
 
 
 def test_the_command_line_has_its_commands(environment, project):

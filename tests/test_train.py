@@ -2,16 +2,21 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from hydra.utils import instantiate
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_video.checks.stamps import write_stamped
 from lit_video.measuring.throughput import _lines
 from lit_video.support.errors import told_in_a_sentence
+from lit_video.training.going_on import checkpoint_to_resume
 from tests.programs import composed
 from tests.programs import run as run_program
+from tests.test_datamodule import QUIET
 
 KEYS = {
     "images", "seconds", "images_per_s", "batches", "batch_size", "time_to_first_batch_s", "wait_seconds",
@@ -256,3 +261,77 @@ def test_names_are_printed_as_they_are(videos, tmp_path):
 def test_a_bug_is_not_taken_for_a_mistake():
     with pytest.raises(ValueError, match="invalid literal"), told_in_a_sentence():
         int("no number")
+
+
+class Signals(Callback):
+    """Notes the positions that were trained on, and sends this process signals after given numbers of batches."""
+
+    def __init__(self, path, **after):
+        self.path, self.after, self.batches = Path(path), {number: name for name, number in after.items()}, 0
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.batches += 1
+        with self.path.open("a") as file:
+            file.write(f"{trainer.current_epoch} {batch['position'].tolist()}\n")
+        if self.batches in self.after:
+            signal.raise_signal(getattr(signal, self.after[self.batches]))
+
+
+SLURM = {"SLURM_NTASKS": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "here", "SLURM_PROCID": "0",
+         "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}  # fmt: skip
+
+
+def test_a_job_that_slurm_requeues_goes_on(videos, tmp_path):
+    """Slurm warns with SIGUSR1, ends the job with SIGTERM, and starts the same command again; then Ctrl-C ends it."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "scontrol").write_text(f"#!/bin/sh\necho $* > {tmp_path}/requeued\n")
+    (tmp_path / "bin" / "scontrol").chmod(0o755)
+    environment = SLURM | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+
+    def start(**after):
+        return train(
+            tmp_path / "run", f"data.root={videos}", "data.size=48", "data.batch_size=16", "ckpt_path=auto",
+            "trainer.max_epochs=9", "+callbacks.signals._target_=tests.test_train.Signals",
+            f"+callbacks.signals.path={tmp_path / 'positions'}",
+            *(f"+callbacks.signals.{name}={number}" for name, number in after.items()), environment=environment,
+        )  # fmt: skip
+
+    done = start(SIGUSR1=2, SIGTERM=4)
+    assert done.returncode == 143, done.stderr
+    assert "ckpt_path=auto: no checkpoint" in done.stderr
+    assert (tmp_path / "requeued").read_text() == "requeue 7\n"
+    report = report_of(tmp_path / "run")
+    assert (report["images"], report["batches"], report["interrupted"]) == (64, 4, "SIGTERM")
+    assert set(report) == KEYS | {"interrupted"}
+    assert "by SIGTERM" in done.stdout
+    done = start(SIGINT=6)
+    assert done.returncode == 1, done.stderr
+    assert "ckpt_path=auto: going on from" in done.stderr
+    assert "hpc_ckpt_1.ckpt" in done.stderr
+    report = report_of(tmp_path / "run")
+    assert (report["images"], report["batches"], report["interrupted"]) == (93 - 2 * 16 + 2 * 16, 6, "Ctrl-C")
+    trained = (tmp_path / "positions").read_text().splitlines()
+    each = [str(list(range(begin, min(begin + 16, 93)))) for begin in range(0, 93, 16)]
+    assert trained[:4] == [f"0 {positions}" for positions in each[:4]]
+    # The signal came within batch 2, before Lightning had counted it or after.
+    assert trained[4:] == [f"0 {positions}" for positions in each[2:]] + [f"1 {positions}" for positions in each[:2]]
+
+
+class TestAuto:
+    def test_takes_the_newest_of_all_folders(self, tmp_path):
+        saver = ModelCheckpoint(tmp_path / "elsewhere", monitor="val/loss")
+        trainer = Trainer(**QUIET | {"enable_checkpointing": True}, default_root_dir=tmp_path / "run", callbacks=[saver])
+        assert checkpoint_to_resume("auto", trainer) is None
+        names = ["run/checkpoints/best.ckpt", "run/checkpoints/last.ckpt", "elsewhere/last.ckpt", "run/hpc_ckpt_2.ckpt"]
+        for age, name in enumerate([*names, "run/.lr_find_0.ckpt", "run/notes.txt"]):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+            os.utime(tmp_path / name, (age, age))
+        for name in reversed(names):
+            assert checkpoint_to_resume("auto", trainer) == str(tmp_path / name)
+            (tmp_path / name).unlink()
+
+    @pytest.mark.parametrize("path", [None, "a.ckpt", "best"])
+    def test_leaves_other_choices_alone(self, tmp_path, path):
+        (tmp_path / "b.ckpt").touch()
+        assert checkpoint_to_resume(path, Trainer(**QUIET, default_root_dir=tmp_path)) == path

@@ -133,7 +133,8 @@ class Stages:
     def _make(self, stage: str) -> Population:
         if stage not in self.names():
             raise DataError(
-                f"There are no videos for {stage}.\nSplit them off, as in data.split={{train: 0.8, {stage}: 0.2}},"
+                f"There are no videos for {stage}.\n"
+                f"Split them off, as in data.split={{train: 0.8, {'val' if stage == 'train' else stage}: 0.2}},"
                 f" or name others: data.{'root' if stage == 'train' else f'{stage}_root'}=FOLDER"
             )
         c = self._choices

@@ -291,6 +291,8 @@ class VideoLoader:
             self.pad_last,
         )
 
+    # Lightning validates in inference mode. Tensors made in it could not be written to by threads, which are not in it.
+    @torch.inference_mode(False)
     def _start(self) -> EpochRun:
         self._place, self._under_way = self.next_place, False
         self._stop()

@@ -14,6 +14,7 @@ import av
 import psutil
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.table import Table
 
 from lit_video.datamodule import VideoDataModule
@@ -25,6 +26,7 @@ from lit_video.measuring.page import write_whole
 from lit_video.support.machine import num_cores
 from lit_video.support.screen import screen
 
+INTERRUPTIONS: dict[type[BaseException], str] = {KeyboardInterrupt: "Ctrl-C", SIGTERMException: "SIGTERM"}
 BATCHES_COUNTED = 64  # whose copies are counted: the profiler keeps a record of everything meanwhile
 
 
@@ -40,7 +42,8 @@ class Throughput(Callback):
         describe: What else to write: the names of the parts that were chosen.
 
     Attributes:
-        report: What was written, on every rank; empty before the end, and if no batch was asked for.
+        report: What was written, on every rank; empty before the end, and if no batch was asked for. A training that
+            was interrupted says by what, under `interrupted`, and has the figures of one rank.
     """
 
     def __init__(self, folder: str | Path, describe: Mapping[str, Any]) -> None:
@@ -89,8 +92,27 @@ class Throughput(Callback):
         if pl_module.device.type == "cuda":  # the last step may still be under way
             torch.cuda.synchronize(pl_module.device)
             self._ended = time.perf_counter()
-        mine = measure(datamodule.loader, self._ended - self._seconds_reading) | self._on_gpu(datamodule.loader)
-        self.report = total(gather(mine)) | self._facts(trainer, datamodule)
+        self._write(trainer, gather(self._measured(datamodule.loader)))
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Write and print what was measured till somebody ended the training, by Ctrl-C or SIGTERM.
+
+        Rank 0 writes its own figures: the other ranks may be anywhere, and are not waited for.
+        """
+        name = INTERRUPTIONS.get(type(exception))
+        if name is None or not self._ended or self.report or not trainer.is_global_zero:
+            return
+        loader = _data_of(trainer).loader
+        assert loader is not None
+        self._stop_counting()
+        self._write(trainer, [self._measured(loader)], interrupted=name)
+        print_report(self.report)
+
+    def _measured(self, loader: VideoLoader) -> dict[str, Any]:
+        return measure(loader, self._ended - self._seconds_reading) | self._on_gpu(loader)
+
+    def _write(self, trainer: Trainer, ranks: list[dict[str, Any]], **more: Any) -> None:
+        self.report = total(ranks) | self._facts(trainer, _data_of(trainer)) | more
         if trainer.is_global_zero:
             write_whole(self.folder, {"throughput.json": json.dumps(self.report, indent=2) + "\n"})
 
@@ -282,6 +304,7 @@ def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
     skipped = r["skipped_files"]
     return [
         ("images/s", f"{r['images_per_s']:.1f}"),
+        *([("interrupted", f"by {r['interrupted']}; figures of rank 0")] if "interrupted" in r else []),
         ("images", f"{r['images']} in {r['seconds']:.2f} s, {r['batches']} batches of {r['batch_size']}"),
         ("first batch", f"after {r['time_to_first_batch_s']:.2f} s; waited {r['wait_seconds']:.2f} s in all"),
         ("decoded", f"{r['decoded_frames']} frames in {r['reads']} reads: {r['decode_amplification']:.2f} a frame"),

@@ -11,15 +11,36 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from math import ceil
+from typing import Any
 
 from lightning import Trainer
 
 from lit_video.loading.epoch import Batch
 from lit_video.loading.loader import VideoLoader
 from lit_video.loading.resume import Place
+from lit_video.samplers.base import Order, Sampler
 
 # Of the latest batches the places are remembered. All but one of them were processed when anybody asks.
 REMEMBERED = 16
+
+
+class FirstEpoch:
+    """A sampler each of whose epochs is like its first: Lightning's `overfit_batches` means the same ones each time.
+
+    Args:
+        sampler: Whose epoch.
+    """
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+
+    def order(self, epoch: int) -> Order:
+        """Return the order of epoch 0."""
+        return self._sampler.order(0)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what else the sampler says of itself."""
+        return getattr(self._sampler, name)
 
 
 class EvaluationBatches:
@@ -27,19 +48,32 @@ class EvaluationBatches:
 
     Args:
         loader: Whose batches these are.
+        trainer: Who takes them.
     """
 
-    def __init__(self, loader: VideoLoader) -> None:
-        self._loader = loader
+    def __init__(self, loader: VideoLoader, trainer: Trainer) -> None:
+        self._loader, self._trainer = loader, trainer
 
     def __len__(self) -> int:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[Batch]:
         """Return an iterator over all batches; nothing starts before it is used."""
+        self._begin_anew()
         self._loader.go_to(Place(0, 0))
         yield from self._loader
         self._loader.go_to(Place(0, 0))
+
+    def _begin_anew(self) -> None:
+        """Have Lightning hold the whole of a validation that a checkpoint was saved in the middle of.
+
+        It would take as many batches as were left, and the first ones at that: of those before it knows no result any
+        more. Neither of the two is public; a test of resuming in a validation guards them.
+        """
+        val_loop = self._trainer.fit_loop.epoch_loop.val_loop
+        if val_loop.restarting and val_loop._data_fetcher is not None:
+            val_loop.batch_progress.reset_on_run()
+            val_loop._data_fetcher.fetched = 0
 
 
 class LightningBatches:
