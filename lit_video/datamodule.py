@@ -33,7 +33,7 @@ from lit_video.samplers.uniform import UniformSampler
 from lit_video.samplers.weighted import WeightedSampler
 from lit_video.support.demo import demo_clip
 from lit_video.support.errors import DataError
-from lit_video.training.lightning_batches import EvaluationBatches, FirstEpoch, LightningBatches
+from lit_video.training.lightning_batches import EvaluationBatches, FirstEpoch, LightningBatches, Unseen
 from lit_video.training.streams import BesideDecoders
 from lit_video.training.transforms import Draws
 
@@ -204,6 +204,8 @@ class VideoDataModule(LightningDataModule):
             clip_fps=clip_fps,
             ends=ends,
         )
+        if not self._choices.may_have("val") and type(self).val_dataloader is VideoDataModule.val_dataloader:
+            self.val_dataloader = Unseen(self.val_dataloader)
         self._stages: Stages | None = None
         self._counts, self._ledger = Counts(), list[Fault]()
         self.loader: VideoLoader | None = None
@@ -289,7 +291,12 @@ class VideoDataModule(LightningDataModule):
         if stage in self._evaluations:
             self._evaluations.pop(stage).close()
         loader = self._evaluations[stage] = self.make_loader(stage)
-        return loader if self.trainer is None else EvaluationBatches(loader, self.trainer)
+        if self.trainer is None:
+            return loader
+        batches = EvaluationBatches(loader, self.trainer)
+        if self.trainer.state.fn == "fit":
+            batches.hold_again()
+        return batches
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Note the positions while they are in main memory: to bring them back would make the training thread wait."""
@@ -392,10 +399,12 @@ class VideoDataModule(LightningDataModule):
         if stage != "train":
             make_sampler, arguments = self._make_eval_sampler, self._arguments_of_evaluation(samples)
             samples = samples.thinned(self.max_eval_samples or samples.num_samples)
-        sampler = make_sampler(samples, self.seed)
+        sampler: Any = make_sampler(samples, self.seed)
+        if getattr(self.trainer, "overfit_batches", 0):
+            sampler = FirstEpoch(sampler)
         return VideoLoader(
             samples,
-            FirstEpoch(sampler) if getattr(self.trainer, "overfit_batches", 0) else sampler,
+            sampler,
             self._make_decoder,
             batch_size=self.batch_size,
             seed=self.seed,

@@ -108,8 +108,15 @@ trainer:
   logger: false
   enable_progress_bar: false
 callbacks:
-  checkpoint: {_target_: lightning.pytorch.callbacks.ModelCheckpoint, dirpath: best, filename: "{epoch}", monitor: val/loss}
-  early_stopping: {_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/loss, patience: 1}
+  checkpoint:
+    _target_: lightning.pytorch.callbacks.ModelCheckpoint
+    dirpath: best
+    filename: "{epoch}"
+    monitor: val/loss
+  early_stopping:
+    _target_: lightning.pytorch.callbacks.EarlyStopping
+    monitor: val/loss
+    patience: 1
 """
 CONFIG = """
 defaults:
@@ -231,7 +238,11 @@ def test_trains_validates_and_tests_the_best_checkpoint(environment, project):
     rows = ["path,label", *(f"{number}.mp4,{'even' if number % 2 == 0 else 'odd'}" for number in range(10))]
     (project / "labels.csv").write_text("\n".join(rows) + "\n")
     out = run(
-        str(environment / "python"), "template.py", "data.root=many", f"data.index_dir={project}/many-index", cwd=project
+        str(environment / "python"),
+        "template.py",
+        "data.root=many",
+        f"data.index_dir={project}/many-index",
+        cwd=project,
     )
     told = json.loads(next(line for line in out.splitlines() if line.startswith("told ")).removeprefix("told "))
     assert told["epochs"] == 3, "stopped after the first epoch that was no better"

@@ -277,8 +277,10 @@ class Signals(Callback):
             signal.raise_signal(getattr(signal, self.after[self.batches]))
 
 
-SLURM = {"SLURM_NTASKS": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "here", "SLURM_PROCID": "0",
-         "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}  # fmt: skip
+SLURM = {
+    "SLURM_NTASKS": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "here", "SLURM_PROCID": "0",
+    "SLURM_LOCALID": "0", "SLURM_NODEID": "0",
+}  # fmt: skip
 
 
 def test_a_job_that_slurm_requeues_goes_on(videos, tmp_path):
@@ -320,7 +322,9 @@ def test_a_job_that_slurm_requeues_goes_on(videos, tmp_path):
 class TestAuto:
     def test_takes_the_newest_of_all_folders(self, tmp_path):
         saver = ModelCheckpoint(tmp_path / "elsewhere", monitor="val/loss")
-        trainer = Trainer(**QUIET | {"enable_checkpointing": True}, default_root_dir=tmp_path / "run", callbacks=[saver])
+        trainer = Trainer(
+            **QUIET | {"enable_checkpointing": True}, default_root_dir=tmp_path / "run", callbacks=[saver]
+        )
         assert checkpoint_to_resume("auto", trainer) is None
         names = ["run/checkpoints/best.ckpt", "run/checkpoints/last.ckpt", "elsewhere/last.ckpt", "run/hpc_ckpt_2.ckpt"]
         for age, name in enumerate([*names, "run/.lr_find_0.ckpt", "run/notes.txt"]):

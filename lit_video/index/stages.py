@@ -73,6 +73,14 @@ class Choices:
         roots = {"val": self.val_root, "test": self.test_root, "predict": self.predict_root}
         return {stage: root for stage, root in roots.items() if root is not None}
 
+    def may_have(self, stage: str) -> bool:
+        """Tell whether there can be samples for `val`, `test` or `predict`, as far as one knows before the scan."""
+        if stage in self.other_roots():
+            return True
+        if isinstance(self.split, Mapping):
+            return stage in self.split
+        return self.split is not None or self.split_by == "column"
+
 
 class Stages:
     """The populations of a run, made where they are first asked for.

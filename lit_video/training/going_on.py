@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lightning import Trainer
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 AUTO = "auto"
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from math import ceil
 from typing import Any
 
-from lightning import Trainer
+from lightning import LightningDataModule, Trainer
 
 from lit_video.loading.epoch import Batch
 from lit_video.loading.loader import VideoLoader
@@ -22,6 +22,25 @@ from lit_video.samplers.base import Order, Sampler
 
 # Of the latest batches the places are remembered. All but one of them were processed when anybody asks.
 REMEMBERED = 16
+
+
+class Unseen:
+    """A method `val_dataloader` that can be called, and that Lightning takes for one that nobody wrote.
+
+    Where there is nothing to validate on, it would warn of a model without `validation_step`, or of an empty list.
+
+    Args:
+        method: Bound.
+    """
+
+    __wrapped__ = LightningDataModule.val_dataloader  # what Lightning looks at, to tell who wrote a method
+
+    def __init__(self, method: Callable[[], Any]) -> None:
+        self._method = method
+
+    def __call__(self) -> Any:
+        """Return what the method returns."""
+        return self._method()
 
 
 class FirstEpoch:
@@ -64,11 +83,24 @@ class EvaluationBatches:
         yield from self._loader
         self._loader.go_to(Place(0, 0))
 
+    def hold_again(self) -> None:
+        """Have Lightning hold a validation that a checkpoint was saved in the middle of.
+
+        It does if a step of it failed, and else, as after SIGTERM, takes it for done. Like the next method's, these
+        numbers are not public; tests of resuming in a validation guard them.
+        """
+        val_loop = self._trainer.fit_loop.epoch_loop.val_loop
+        progress = val_loop.batch_progress
+        if val_loop.restarting and progress.current.ready and not progress.is_last_batch:
+            for count, behind in (("started", 0), ("processed", 1), ("completed", 1)):
+                setattr(progress.total, count, progress.total.ready - behind)
+            val_loop.update_restart_stage()
+
     def _begin_anew(self) -> None:
-        """Have Lightning hold the whole of a validation that a checkpoint was saved in the middle of.
+        """Have Lightning hold the whole of such a validation.
 
         It would take as many batches as were left, and the first ones at that: of those before it knows no result any
-        more. Neither of the two is public; a test of resuming in a validation guards them.
+        more.
         """
         val_loop = self._trainer.fit_loop.epoch_loop.val_loop
         if val_loop.restarting and val_loop._data_fetcher is not None:
