@@ -31,8 +31,8 @@ class Throughput(Callback):
     """Measures a training run and writes `throughput.json`.
 
     The clock runs from the first request for a batch to the end of the last step, the model's work included; building
-    the index is apart, and the clock stands still while the model is validated. Every rank measures, rank 0 adds up and writes. Copies are those of the training processes, in
-    their first batches, scaled to an epoch.
+    the index is apart, and the clock stands still while the model is validated. Every rank measures, rank 0 adds up and
+    writes. Copies are those of the training processes, in their first batches, scaled to an epoch.
 
     Args:
         folder: Where `throughput.json` goes.
@@ -88,8 +88,8 @@ class Throughput(Callback):
         self._validation_began = time.perf_counter()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave validation out, if a step comes after it, as none was before the first."""
-        if trainer.training and self._ended:
+        """Leave validation out, if it lies between two steps."""
+        if self._ended:
             self._seconds_since += time.perf_counter() - self._validation_began
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -47,7 +47,7 @@ def demo_clip_unseen() -> Path:
 
 
 def demo_stretches() -> list[dict[str, str | int | None]]:
-    """Return which frames of the clips are for training, validation and test; between them 12 frames or more are not.
+    """Return which frames of the clips are for training, validation and test; between them lie 12 frames or more.
 
     All of the fourth clip is for prediction.
     """

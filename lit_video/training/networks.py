@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -19,7 +21,7 @@ class SmallVideoNetwork(nn.Module):
     def __init__(self, num_classes: int, width: int = 16) -> None:
         super().__init__()
         channels = [3, *(width * 2**stage for stage in range(4))]
-        self.stages = nn.Sequential(*(_stage(*pair) for pair in zip(channels, channels[1:], strict=False)))
+        self.stages = nn.Sequential(*(_stage(*pair) for pair in pairwise(channels)))
         self.scores = nn.Linear(channels[-1], num_classes)
 
     def forward(self, clips: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch classes"]:
