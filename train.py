@@ -12,6 +12,7 @@ from lit_video.datamodule import VideoDataModule
 from lit_video.measuring.throughput import Throughput, print_report
 from lit_video.support.errors import told_in_a_sentence
 from lit_video.sweep.callback import others_go_on
+from lit_video.training.after_fit import after_fit
 from lit_video.training.going_on import checkpoint_to_resume, ended_by_sigterm
 from lit_video.training.models import NoModel
 
@@ -34,6 +35,7 @@ def run(cfg: DictConfig) -> None:
     trainer.fit(model, datamodule, ckpt_path=checkpoint_to_resume(cfg.ckpt_path, trainer))
     if trainer.is_global_zero and throughput.report:
         print_report(throughput.report)
+    after_fit(trainer, model, datamodule, cfg.test, cfg.predict)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,8 @@ class VideoDataModule(LightningDataModule):
         frame_labels: A file of a table with paths, frames or times, and labels of these.
         labels_at: Such a label holds for the frames `nearest` to it, or for the `interval` up to the next one.
         split: What is for training and for the rest: shares, `{"train": 0.8, "val": 0.1, "test": 0.1}`; lists of
-            paths by name; `folders` called train, val, test or predict; a column of the list of labels; a file.
+            paths by name; `folders` called train, val, test or predict; a column of the list of labels; a file; or
+            `intervals`: the column `split` of these tells, and stretches of one video may be in different splits.
         split_by: What shares keep together: each `video`, each `folder`, or videos alike in a column of that name;
             `column`: a column tells the splits.
         stratify: `label` or a column: shares hold within each of its values.

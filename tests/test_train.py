@@ -238,7 +238,7 @@ def test_no_batch_at_all(videos, tmp_path):
     assert "Traceback" not in done.stderr
     done = train(tmp_path, f"data.root={videos}", "data.drop_last=true", "data.batch_size=1000")
     assert done.returncode == 1
-    assert "An epoch of 93 frames has no batch of 1000" in done.stderr
+    assert "An epoch of 93 samples has no batch of 1000" in done.stderr
 
 
 def test_names_are_printed_as_they_are(videos, tmp_path):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from lit_video.index.listing import Listing
 from lit_video.index.values import check_choice, numbers_beside, values_of
@@ -61,6 +61,12 @@ class Stretches:
     classes: list[str] | dict[str, list[str]]
     meta: dict[str, np.ndarray] = field(default_factory=dict)
     table: Any = None
+
+    def where(self, chosen: Bool[np.ndarray, " stretches"]) -> Stretches:
+        """Return some of the stretches, with the numbers of all classes."""
+        label = self.label[chosen] if isinstance(self.label, np.ndarray) else self.label and _at(self.label, chosen)
+        columns = {name: getattr(self, name)[chosen] for name in ("video_id", "begin", "end", "row")}
+        return replace(self, **columns, label=label, meta=_at(self.meta, chosen))
 
 
 class Span(NamedTuple):
@@ -125,6 +131,10 @@ def read_intervals(
         meta=numbers_beside(listing, [*columns, span.begin, span.end], rows),
         table=listing.columns,
     )
+
+
+def _at(columns: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: column[rows] for name, column in columns.items()}
 
 
 def _as_mappings(source: Any) -> Any:

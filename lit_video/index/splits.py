@@ -19,11 +19,12 @@ from jaxtyping import Bool, Int8
 
 from lit_video.index.drawing import draw, draw_in_strata
 from lit_video.index.files import PathLike
+from lit_video.index.intervals import Stretches
 from lit_video.index.roots import names_in_roots, roots_of
-from lit_video.index.told import CHOICES, NAMES, column_of, names_told
+from lit_video.index.told import CHOICES, NAMES, column_of, names_of_stretches, names_told
 from lit_video.support.errors import DataError
 
-__all__ = ["Split", "Splits", "check_split", "roots_of", "split_videos"]
+__all__ = ["Split", "Splits", "check_split", "roots_of", "split_stretches", "split_videos"]
 
 Split = str | Path | Mapping | Sequence | np.ndarray
 
@@ -34,15 +35,36 @@ class Splits:
 
     Attributes:
         names: Of the splits that there are, out of `NAMES`.
-        of_video: int8 [V], place in `names`; -1 for a video in none.
+        of_video: int8 [V], place in `names`; -1 for a video in none, or in several.
+        of_stretch: int8 [S], likewise, where stretches of a video may be in different splits; else None.
     """
 
     names: list[str]
     of_video: Int8[np.ndarray, " videos"]
+    of_stretch: Int8[np.ndarray, " stretches"] | None = None
 
     def mask(self, name: str) -> Bool[np.ndarray, " videos"]:
-        """Return which videos are in a split; none where there is no such split."""
+        """Return which videos are in a split, or may be; none where there is no such split."""
+        if self.of_stretch is not None:
+            return np.full(len(self.of_video), name in self.names)
         return self.of_video == self.names.index(name) if name in self.names else np.zeros(len(self.of_video), bool)
+
+
+def split_stretches(stretches: Stretches, num_videos: int) -> Splits:
+    """Return each stretch's split, as the column `split` of their table says.
+
+    Stretches of one video may be in different splits. How alike frames are that lie apart in one video is for the user
+    to know: what is measured on them says less about other videos than a split by video does.
+
+    Raises:
+        DataError: No such column, a name in it that is no split's, or stretches of two splits that overlap.
+    """
+    said = names_of_stretches(stretches)
+    names = [name for name in NAMES if name in said]
+    if not names:
+        raise DataError(f"split=intervals: no stretch has the name of a split.\nCall them {', '.join(NAMES)}")
+    of_stretch = np.array([-1 if name is None else names.index(name) for name in said], np.int8)
+    return Splits(names, np.full(num_videos, -1, np.int8), of_stretch)
 
 
 def check_split(split: object) -> None:

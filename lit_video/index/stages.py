@@ -13,11 +13,11 @@ from jaxtyping import Bool
 
 from lit_video.index.clips import ClipShape
 from lit_video.index.frame_labels import read_frame_labels
-from lit_video.index.intervals import read_intervals
+from lit_video.index.intervals import Stretches, read_intervals
 from lit_video.index.labels import Description, Labels, check_labels
 from lit_video.index.population import Population
 from lit_video.index.selection import Rate, check_choice_of_frames
-from lit_video.index.splits import Split, Splits, check_split, split_videos
+from lit_video.index.splits import Split, Splits, check_split, split_stretches, split_videos
 from lit_video.index.table import VideoIndex
 from lit_video.support.errors import DataError
 
@@ -67,6 +67,8 @@ class Choices:
             check_split(self.split)
         if self.split is None and self.stratify is not None:
             raise ValueError("stratify is for split: give its shares, such as split={'train': 0.8, 'val': 0.2}")
+        if self.split == "intervals" and (self.intervals is None or self.stratify is not None):
+            raise ValueError("split='intervals' needs intervals with a column split, and no stratify")
 
     def other_roots(self) -> dict[str, Root]:
         """Return the roots that are for one stage alone, by its name."""
@@ -122,21 +124,33 @@ class Stages:
     def digest(self) -> str:
         """Return what names the videos of all stages, and their splits."""
         digests = [index.digest() for index in (self.index, *self._others.values())]
-        return " ".join([*digests, self._splits.of_video.tobytes().hex()])
+        of_stretch = self._splits.of_stretch
+        told = b"" if of_stretch is None else of_stretch.tobytes()
+        return " ".join([*digests, self._splits.of_video.tobytes().hex(), told.hex()])
 
     @cached_property
     def _splits(self) -> Splits:
         c = self._choices
         if c.split is None and c.split_by != "column":
             return Splits(["train"], np.zeros(self.index.num_videos, np.int8))
+        if c.split == "intervals":
+            found = split_stretches(self._stretches_of(self.index), self.index.num_videos)
+            return self._not_told_twice(found)
         described = self.index.described
         table, label = (None, None) if described is None else (described.table, described.label)
         found = split_videos(
             self.index.paths, c.root, c.split, c.split_by, c.stratify, c.split_seed, table=table, labels=label
         )
-        if twice := [stage for stage in found.names if stage in c.other_roots()]:
+        return self._not_told_twice(found)
+
+    def _not_told_twice(self, splits: Splits) -> Splits:
+        if twice := [stage for stage in splits.names if stage in self._choices.other_roots()]:
             raise ValueError(f"give data.split a share for {twice[0]} or give data.{twice[0]}_root, not both")
-        return found
+        return splits
+
+    def _stretches_of(self, index: VideoIndex) -> Stretches:
+        c = self._choices
+        return read_intervals(c.intervals, index.paths, "skip", label_column=c.label_column, label_kind=c.label_kind)
 
     def _make(self, stage: str) -> Population:
         if stage not in self.names():
@@ -151,10 +165,12 @@ class Stages:
         if stage not in self._others:
             mask &= self._splits.mask(stage)
         missing = "skip" if stage == "predict" else c.missing
-        column = {"label_column": c.label_column, "label_kind": c.label_kind}
-        listed = None if c.intervals is None else read_intervals(c.intervals, index.paths, "skip", **column)
+        listed = None if c.intervals is None else self._stretches_of(index)
+        if listed is not None and stage not in self._others and self._splits.of_stretch is not None:
+            listed = listed.where(self._splits.of_stretch == self._splits.names.index(stage))
         frames = None
         if c.frame_labels is not None:
+            column = {"label_column": c.label_column, "label_kind": c.label_kind}
             frames = read_frame_labels(c.frame_labels, index.paths, c.labels_at, **column, missing=missing)
         return Population(
             index,

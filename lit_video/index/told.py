@@ -1,4 +1,4 @@
-"""Splits that somebody tells: by a column, by folders, by lists of paths, or by a name for each video."""
+"""Splits that somebody tells: by a column, folders, lists of paths, a name for each video, or for each stretch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lit_video.index.intervals import Stretches
 from lit_video.index.listing import Listing, strings
 from lit_video.index.roots import names_in_roots
 from lit_video.index.values import first_rows
@@ -20,7 +21,10 @@ CALLED = {
     "test": "test", "testing": "test",
     "predict": "predict",
 }  # fmt: skip
-CHOICES = "fractions, lists of paths by name, 'folders', a column, a file of path and split, or a name for each video"
+CHOICES = (
+    "fractions, lists of paths by name, 'folders', 'intervals', a column, a file of path and split, or a name for each"
+    " video"
+)
 
 Said = list[str | None]
 
@@ -50,6 +54,40 @@ def names_told(paths: Sequence[str], roots: Any, split: Any, table: Any) -> tupl
         return _called([said[row] for row in row_of], listing.where), listing.where
     there = "" if table is None else f", and the columns are {', '.join(table.column_names)}"
     raise DataError(f"split: {split} is neither a column nor a file{there}.\nsplit can be {CHOICES}")
+
+
+def names_of_stretches(stretches: Stretches) -> Said:
+    """Return the split of each stretch, out of `NAMES` or None, as the column `split` of their table says.
+
+    Raises:
+        DataError: There is no such column, a name in it is no split's, or stretches of two splits overlap.
+    """
+    if "split" not in stretches.table.column_names:
+        raise DataError(
+            f"split=intervals: the stretches have no column split; there are"
+            f" {', '.join(stretches.table.column_names)}.\nName each stretch's split in it: {', '.join(NAMES)}"
+        )
+    told = strings(stretches.table["split"])
+    said = _called([told[row] for row in stretches.row.tolist()], "split=intervals")
+    _refuse_shared_frames(stretches, said)
+    return said
+
+
+def _refuse_shared_frames(stretches: Stretches, said: Said) -> None:
+    video, ends = -1, dict[str, float]()  # of the splits so far, in this video; stretches lie in order of their begins
+    columns = (stretches.video_id.tolist(), stretches.begin.tolist(), stretches.end.tolist(), said)
+    for video_id, begin, end, name in zip(*columns, strict=True):
+        if video_id != video:
+            video, ends = video_id, {}
+        if name is None:
+            continue
+        others = [other for other, last in ends.items() if other != name and last > begin]
+        if others:
+            raise DataError(
+                f"split=intervals: the stretch of {name} that begins at {begin:g} {stretches.unit} lies partly in one"
+                f" of {others[0]}, in the same video.\nLet stretches of different splits lie apart"
+            )
+        ends[name] = max(end, ends.get(name, end))
 
 
 def column_of(table: Any, name: str) -> tuple[Said, list[bool]]:

@@ -34,8 +34,8 @@ class Throughput(Callback):
     """Measures a training run and writes `throughput.json`.
 
     The clock runs from the first request for a batch to the end of the last step, the model's work included; building
-    the index is apart. Every rank measures, rank 0 adds up and writes. Copies are those of the training processes, in
-    their first batches, scaled to an epoch.
+    the index is apart, and the clock stands still while the model is validated. Every rank measures, rank 0 adds up and
+    writes. Copies are those of the training processes, in their first batches, scaled to an epoch.
 
     Args:
         folder: Where `throughput.json` goes.
@@ -53,7 +53,8 @@ class Throughput(Callback):
         self._counter: CopyCounter | None = None
         self._copied: Copied | None = None
         self._batches_counted = 0
-        self._seconds_reading = 0.0  # that the clock stood still, while the profiler's records were read
+        self._seconds_beside = 0.0  # that the clock stood still: validating, or reading the profiler's records
+        self._validation_began, self._seconds_since = 0.0, 0.0  # since the latest step, of validating
         self._nvdec_percent: list[int] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -71,7 +72,9 @@ class Throughput(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Note the time, log the speed where there is a logger, and note now and then how busy NVDEC is."""
-        began, self._ended = self._ended, time.perf_counter()
+        began, self._ended = self._ended + self._seconds_since, time.perf_counter()
+        self._seconds_beside += self._seconds_since
+        self._seconds_since = 0.0
         if trainer.loggers and began:  # the first batch's time is that of starting up
             num_images = len(batch["image"]) * trainer.world_size
             pl_module.log("images_per_s", num_images / (self._ended - began))
@@ -83,6 +86,15 @@ class Throughput(Callback):
         if pl_module.device.type == "cuda" and batch_idx % 16 == 0:
             percent = decoder_utilization(pl_module.device.index or 0)
             self._nvdec_percent += [] if percent is None else [percent]
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the time."""
+        self._validation_began = time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave validation out, if it lies between two steps."""
+        if self._ended:
+            self._seconds_since += time.perf_counter() - self._validation_began
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the report."""
@@ -109,7 +121,7 @@ class Throughput(Callback):
         print_report(self.report)
 
     def _measured(self, loader: VideoLoader) -> dict[str, Any]:
-        return measure(loader, self._ended - self._seconds_reading) | self._on_gpu(loader)
+        return measure(loader, self._ended - self._seconds_beside) | self._on_gpu(loader)
 
     def _write(self, trainer: Trainer, ranks: list[dict[str, Any]], **more: Any) -> None:
         self.report = total(ranks) | self._facts(trainer, _data_of(trainer)) | more
@@ -120,7 +132,7 @@ class Throughput(Callback):
         if self._counter is not None:
             began = time.perf_counter()
             self._copied, self._counter = self._counter.stop(), None
-            self._seconds_reading += time.perf_counter() - began
+            self._seconds_beside += time.perf_counter() - began
 
     def _on_gpu(self, loader: VideoLoader) -> dict[str, Any]:
         """Return copies of an epoch and the load of NVDEC, None where there is no GPU or it does not tell."""

@@ -18,6 +18,7 @@ from lit_video.index.truth import Start
 from lit_video.media.container import Seek
 from lit_video.support.errors import DataError
 from tests.fakes import index_of
+from tests.programs import REPOSITORY, run
 
 
 def index_with(videos):
@@ -306,3 +307,12 @@ def test_all_frames_are_the_index_itself():
     assert as_population(population) is population
     assert population.keyframes.tolist() == index.keyframes.tolist()
     assert population.offset.tolist() == index.offset.tolist()
+
+
+def test_the_picture_in_the_docs_and_the_costs_are_made_by_a_script(tmp_path):
+    done = run("scripts/populations.py", "--out", tmp_path / "populations.png", "--videos", 2)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "populations.png").read_bytes().startswith(b"\x89PNG")
+    assert 10_000 < (REPOSITORY / "docs" / "images" / "populations.png").stat().st_size < 100_000
+    rows = [line for line in done.stdout.splitlines() if line.startswith("│ stride=30")]
+    assert [cell.strip() for cell in rows[0].strip("│").split("│")] == ["stride=30", "40", "40", "40", "1.00"]

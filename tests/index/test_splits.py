@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from lit_video.index.drawing import _cut, _most_frequent, hashed
 from lit_video.index.files import find_files
-from lit_video.index.splits import check_split, roots_of, split_videos
+from lit_video.index.intervals import read_intervals
+from lit_video.index.splits import check_split, roots_of, split_stretches, split_videos
+from lit_video.index.stages import Choices, Stages
 from lit_video.support.errors import DataError
 
 THREE = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -249,3 +251,69 @@ class TestRoots:
     )
     def test_globs(self, pattern, path, fits):
         assert roots_of([path], pattern)[0].tolist() == [0 if fits else -1]
+
+
+class TestStretches:
+    """Stretches of one video may be in different splits, where their table says so."""
+
+    PATHS = ("/data/a.mp4", "/data/b.mp4")
+
+    def split(self, *rows):
+        table = [dict(zip(("path", "start_frame", "end_frame", "split"), row, strict=True)) for row in rows]
+        stretches = read_intervals(table, self.PATHS, "skip")
+        return stretches, split_stretches(stretches, len(self.PATHS))
+
+    def test_are_told_by_the_column(self):
+        stretches, found = self.split(
+            ("b.mp4", 0, 5, "valid"), ("a.mp4", 9, 12, "test"), ("a.mp4", 0, 5, "train"), ("a.mp4", 4, 9, "train"),
+            ("b.mp4", 0, 9, None), ("c.mp4", 0, 9, "predict"),
+        )  # fmt: skip
+        assert found.names == ["train", "val", "test"]
+        chosen = {name: stretches.where(found.of_stretch == place) for place, name in enumerate(found.names)}
+        assert {name: some.begin.tolist() for name, some in chosen.items()} == {
+            "train": [0, 4],
+            "val": [0],
+            "test": [9],
+        }
+        assert found.mask("train").all()
+        assert not found.mask("predict").any()
+
+    @pytest.mark.parametrize(
+        ("rows", "told"),
+        [
+            ([("a.mp4", 0, 5, "train"), ("a.mp4", 4, 9, "val")], "val that begins at 4 frames lies partly in one"),
+            ([("a.mp4", 0, 9, "val"), ("a.mp4", 1, 2, "val"), ("a.mp4", 8, 9, "test")], "test that begins at 8"),
+            ([("a.mp4", 0, 5, "tarin")], "tarin is the name of no split"),
+            ([("a.mp4", 0, 5, None)], "no stretch has the name of a split"),
+        ],
+    )  # fmt: skip
+    def test_that_are_wrong_are_refused(self, rows, told):
+        with pytest.raises(DataError, match=told):
+            self.split(*rows)
+        with pytest.raises(DataError, match="the stretches have no column split; there are path, start, end"):
+            split_stretches(read_intervals([("a.mp4", 0, 5)], self.PATHS, "skip"), 2)
+
+    def test_make_the_populations(self, videos, tmp_path):
+        table = [
+            {"path": f"{video}.mp4", "start_frame": begin, "end_frame": end, "split": split, "label": label}
+            for video, begin, end, split, label in (
+                (0, 0, 20, "train", "walk"), (0, 30, 50, "val", "jump"),
+                (1, 5, 9, "test", "walk"), (1, 0, 4, "val", "walk"),
+            )
+        ]  # fmt: skip
+        stages = Stages(Choices(str(videos), intervals=table, split="intervals"), tmp_path, False)
+        assert stages.names() == ["train", "val", "test"]
+        found = {name: stages.population(name) for name in stages.names()}
+        assert {name: samples.num_samples for name, samples in found.items()} == {"train": 20, "val": 24, "test": 4}
+        assert all(samples.classes == ["jump", "walk"] for samples in found.values())
+        ids = np.arange(24)
+        labels = found["val"].labels_of(ids, found["val"].frames_of(ids)[0])["label"]
+        assert labels.tolist() == [0] * 20 + [1] * 4
+        others = Stages(Choices(str(videos), intervals=table[:2], split="intervals"), tmp_path, False)
+        assert stages.digest() != others.digest()
+        choices = Choices(str(videos), intervals=table, split="intervals", predict_root=str(videos))
+        assert Stages(choices, tmp_path, False).population("predict").num_samples == 48
+
+    def test_need_stretches(self):
+        with pytest.raises(ValueError, match="split='intervals' needs intervals with a column split, and no stratify"):
+            Choices("/data", split="intervals")
