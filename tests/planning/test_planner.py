@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_video.bias import planner_lookahead
+from lit_video.index import Population
 from lit_video.planning.planner import divide, plan
 from tests.fakes import index_of
 
@@ -49,6 +50,19 @@ def test_reads_are_ascending_in_first_need_and_never_look_further_than_asked(ord
         assert list(read.frame_indices) == sorted(set(read.frame_indices))
         assert read.start <= read.frame_indices[0]
         assert max(p for positions in read.positions for p in positions) < read.first_position + lookahead
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=60), st.integers(1, 70), st.integers(0, 20))
+def test_a_population_costs_what_its_frames_cost(order, lookahead, budget):
+    """Of every fifth frame no more is decoded than if these frames had been asked of the index itself."""
+    index = index_of([25, 7, 28], gop=6)
+    population = Population(index, stride=5)
+    asked = population.frames_of(np.array(order))[0][:, 0]
+    planned, whole = plan(np.array(order), population, lookahead, budget), plan(asked, index, lookahead, budget)
+    planned._staggers = whole._staggers = False  # at random, and for each number of GOPs another
+    reads = [(read.video_id, read.start, read.frame_indices, read.positions) for read in planned]
+    assert reads == [(read.video_id, read.start, read.frame_indices, read.positions) for read in whole]
+    assert planned.decoded_frames == sum(frames[-1] - start + 1 for _, start, frames, _ in reads)
 
 
 @given(orders, st.integers(1, 130), st.integers(0, 40))
