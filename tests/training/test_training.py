@@ -31,6 +31,8 @@ pytestmark = [
     # Lightning's own: torch deprecated what it calls, and it says so once a batch.
     pytest.mark.filterwarnings("ignore:.*LeafSpec.*"),
     pytest.mark.filterwarnings("ignore:.*treespec.*"),
+    # Lightning's own, and true: some of these train without a split.
+    pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`"),
 ]
 
 
