@@ -336,7 +336,7 @@ class TestLikeness:
 class TestFeatures:
     @pytest.mark.parametrize("kind", ["pixels", "network", "gradients"])
     def test_each_kind_makes_vectors_of_frames(self, index, kind):
-        labelled = replace(index, label=np.array([1, 0, 1]))
+        labelled = index.with_labels({"0.mp4": "b", "1.mp4": "a", "2.mp4": "b"})
         setting = setting_of(labelled)
         features = make_features(setting, kind)
         pilot = take_pilot(setting, QUICK, features)
@@ -349,7 +349,8 @@ class TestFeatures:
 
     def test_labels_decide_what_auto_means(self, index, setting):
         assert make_features(setting, "auto").kind == "pixels"
-        assert make_features(setting_of(replace(index, label=np.array([1, 0, 1]))), "auto").kind == "gradients"
+        labelled = index.with_labels({"0.mp4": "b", "1.mp4": "a", "2.mp4": "b"})
+        assert make_features(setting_of(labelled), "auto").kind == "gradients"
 
     def test_gradients_need_labels(self, setting):
         with pytest.raises(ValueError, match="features=gradients needs labels"):
