@@ -117,7 +117,7 @@ def dotted(node, prefix=""):
         yield from dotted(value, f"{prefix}{key}.")
 
 
-TRAINER = inspect.signature(Trainer).parameters
+TRAINER = inspect.signature(Trainer).parameters.keys()
 
 
 @of_documents()
@@ -126,7 +126,7 @@ def test_options_that_are_named_are_there(path, keys):
     for word in itertools.chain.from_iterable(span.split() for span in spans(path)):
         key, equals, value = word.partition("=")
         if re.fullmatch(r"(data|model|trainer)(\.\w+)+", key):
-            assert key in keys or key.removeprefix("trainer.") in TRAINER, word
+            assert key in keys or key.removeprefix("trainer.") in TRAINER | vars(Trainer).keys(), word
         elif key in GROUPS and equals and not re.search(r"[*(@]|^NAME$|^…$", value):
             assert set(value.split(",")) <= options(key) | own, word
 
