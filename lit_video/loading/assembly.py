@@ -112,8 +112,7 @@ class Assembly:
             self._admit()
             if not self._collect_all(positions):
                 return
-            mended = self._mend_clips(positions) if self._clip > 1 else self._fill_if_empty(positions)
-            if not mended:
+            if not self._mend(positions):
                 return
             yield self._take(positions)
 
@@ -177,31 +176,21 @@ class Assembly:
         self._faults.expect(self._num_submitted, redraw)
         self._hand_out(Job(self._num_submitted, read, [slot]))
 
-    def _fill_if_empty(self, positions: range) -> bool:
-        """Have one frame drawn for a batch of which none could be had; tell whether there is one."""
-        if any(self._slot_of[position] is not None for position in positions):
+    def _mend(self, positions: range) -> bool:
+        """Give up samples of which a frame failed, or have others decoded in their place; tell whether that is done."""
+        if all(self._slot_of[position] is not None for position in positions):
             return True
-        read, redraw = self._faults.last_resort(positions)
-        (slot,) = self._pool.reserve(1)  # those of the batch are free again
-        self._uses[slot] = 1
-        del self._slot_of[positions[0]]
-        self._faults.expect(self._num_submitted, redraw)
-        self._hand_out(Job(self._num_submitted, read, [slot]))
-        return self._collect_all([positions[0]])
-
-    def _mend_clips(self, positions: range) -> bool:
-        """Give up clips of which a frame failed, or have others decoded in their place; tell whether that is done."""
         clips = [range(first, first + self._clip) for first in positions[:: self._clip]]
         lost = [clip for clip in clips if any(self._slot_of[position] is None for position in clip)]
         for clip in lost:
             self._give_up(clip)
         for clip in lost:
             is_last = len(lost) == len(clips) and clip is lost[0]
-            for reads, redraw in self._faults.clip_in_place_of(clip[0] // self._clip, is_last):
+            for reads, redraw in self._faults.in_place_of(clip[0] // self._clip, is_last):
                 if not self._decode_instead(clip, reads):
                     return False
                 if all(self._slot_of[position] is not None for position in clip):
-                    self._stand_ins[clip[0] // self._clip] = self._faults.settle_clip(redraw)
+                    self._stand_ins[clip[0] // self._clip] = self._faults.settle_in_place(redraw)
                     break
                 self._give_up(clip)
         return True

@@ -51,14 +51,12 @@ class Redraw:
         reason: Why it did.
         sample: Sample id of the one that stands in.
         attempt: How often was drawn since.
-        is_noted: The ledger has it already.
     """
 
     original: int
     reason: str
     sample: int = -1
     attempt: int = 0
-    is_noted: bool = False
 
 
 class Faults:
@@ -85,7 +83,7 @@ class Faults:
         self._policy, self._seed, self._epoch = policy, seed, epoch
         self._trust_flags = trust_flags
         self._redraws: dict[int, Redraw] = {}  # by number of the job that decodes a replacement
-        self._left_out: dict[int, Redraw] = {}  # by position
+        self._left_out: dict[int, Redraw] = {}  # by place
         self.ledger: list[Fault] = []
 
     def known(self, read: GopRead) -> dict[int, DecodeError]:
@@ -123,23 +121,19 @@ class Faults:
         frame_id = int(self._index.offset[job.read.video_id]) + frame_index
         before = self._redraws.pop(job.number, None) or Redraw(frame_id, error.cause)
         positions = job.read.positions[job.read.frame_indices.index(frame_index)]
-        if self._clip > 1:  # what becomes of the clip is told when its batch is due
+        if self._clip > 1 or self._policy == "skip":  # what becomes of the sample is told when its batch is due
             for position in positions:
                 self._left_out.setdefault(position // self._clip, before)
-            return None
-        if self._policy == "skip" and not before.is_noted:
-            self._note(before, None, len(positions))
-            self._left_out.update(dict.fromkeys(positions, replace(before, is_noted=True)))
             return None
         if before.attempt == MOST_REDRAWS:
             raise error
         return self._draw(before, positions)
 
-    def clip_in_place_of(self, place: int, is_last: bool) -> Iterator[tuple[list[GopRead], Redraw]]:
-        """Yield clips to try, as reads and what they stand in for, in the place of one that failed; none: leave it out.
+    def in_place_of(self, place: int, is_last: bool) -> Iterator[tuple[list[GopRead], Redraw]]:
+        """Yield samples to try, as reads and what they stand in for, in the place of one that failed; none: it is out.
 
         Args:
-            place: Of the clip, counted in clips.
+            place: Of the sample.
             is_last: Nothing else is left of its batch: no model takes an empty one.
 
         Raises:
@@ -151,7 +145,7 @@ class Faults:
         if self._policy == "redraw" or is_last:
             for attempt in range(MOST_REDRAWS):
                 sample, reads = self._draw_sound(lost.original, attempt, place)
-                yield reads, replace(lost, sample=sample, is_noted=self._policy == "skip")
+                yield reads, replace(lost, sample=sample)
             path, frame = self._place(lost.original)
             raise DecodeError(path, [frame], int(self._index.lengths[self._video_of(lost.original)]), lost.reason)
 
@@ -172,20 +166,16 @@ class Faults:
         first = place * self._clip
         return [replace(r, positions=tuple(tuple(p + first for p in at) for at in r.positions)) for r in reads]
 
-    def settle_clip(self, redraw: Redraw) -> int:
-        """Note that a clip came in the place of another, and return its sample id."""
-        if not redraw.is_noted:
+    def settle_in_place(self, redraw: Redraw) -> int:
+        """Note that a sample came in the place of another, unless it was noted as left out, and return its id."""
+        if self._policy == "redraw":
             self._note(redraw, int(self._population.frames_of(np.array([redraw.sample]))[0][0, 0]), 1)
         return redraw.sample
 
-    def last_resort(self, positions: range) -> tuple[GopRead, Redraw]:
-        """Return what to decode for the first of the positions of a batch that would be empty: no model takes that."""
-        return self._draw(self._left_out[positions[0]], (positions[0],))
-
-    def forget(self, positions: range) -> None:
-        """Forget what was left out at positions whose batch is done."""
-        for position in positions:
-            self._left_out.pop(position, None)
+    def forget(self, places: range) -> None:
+        """Forget what was left out at places whose batch is done."""
+        for place in places:
+            self._left_out.pop(place, None)
 
     def _draw(self, before: Redraw, positions: tuple[int, ...]) -> tuple[GopRead, Redraw]:
         sample, (read,) = self._draw_sound(before.original, before.attempt, positions[0])
@@ -200,9 +190,8 @@ class Faults:
         redraw = self._redraws.pop(job.number, None)
         if redraw is None:
             return None
-        if not redraw.is_noted:
-            frame_id = int(self._index.offset[job.read.video_id]) + job.read.frame_indices[0]
-            self._note(redraw, frame_id, len(job.read.positions[0]))
+        frame_id = int(self._index.offset[job.read.video_id]) + job.read.frame_indices[0]
+        self._note(redraw, frame_id, len(job.read.positions[0]))
         return redraw.sample
 
     def _note(self, redraw: Redraw, replaced_by: int | None, positions: int) -> None:
