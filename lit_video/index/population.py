@@ -209,7 +209,7 @@ class Population:
         """Return runs of samples by what they are of: `video`, `class`, `root`, or a column of the labels' table.
 
         Raises:
-            ValueError: There are no labels, roots or columns of that name.
+            DataError: There are no labels, roots or columns of that name.
         """
         if by == "class" and self._labels.differ_within_videos:
             return self._groups_by_label()
@@ -308,8 +308,8 @@ class Population:
 
     @cached_property
     def _digest(self) -> str:
-        whole_videos = len(self._origin) == self.index.num_videos and self.clip_length is None
-        if whole_videos and self.num_samples == self.index.num_frames:
+        one_a_video = np.array_equal(self._spans.video_id, np.arange(self.index.num_videos))
+        if one_a_video and self.num_samples == self.index.num_frames and self.clip_length is None:
             return self.index.digest()
         text = hashlib.blake2b(f"{self.index.digest()} {self.clip}".encode(), digest_size=16)
         anchors = self._anchors

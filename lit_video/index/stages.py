@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from lit_video.index.clips import ClipShape
-from lit_video.index.frame_labels import read_frame_labels
+from lit_video.index.frame_labels import FrameLabels, read_frame_labels
 from lit_video.index.intervals import Stretches, read_intervals
 from lit_video.index.labels import Description, Labels, check_labels
 from lit_video.index.population import Population
@@ -134,8 +134,8 @@ class Stages:
         if c.split is None and c.split_by != "column":
             return Splits(["train"], np.zeros(self.index.num_videos, np.int8))
         if c.split == "intervals":
-            found = split_stretches(self._stretches_of(self.index), self.index.num_videos)
-            return self._not_told_twice(found)
+            assert self._stretches is not None
+            return self._not_told_twice(split_stretches(self._stretches, self.index.num_videos))
         described = self.index.described
         table, label = (None, None) if described is None else (described.table, described.label)
         found = split_videos(
@@ -148,9 +148,27 @@ class Stages:
             raise ValueError(f"give data.split a share for {twice[0]} or give data.{twice[0]}_root, not both")
         return splits
 
-    def _stretches_of(self, index: VideoIndex) -> Stretches:
+    # Tables are read once for all stages that `root` is split into.
+
+    @cached_property
+    def _stretches(self) -> Stretches | None:
+        return self._stretches_of(self.index)
+
+    @cached_property
+    def _frame_labels(self) -> FrameLabels | None:
+        return self._frame_labels_of(self.index, self._choices.missing)
+
+    def _stretches_of(self, index: VideoIndex) -> Stretches | None:
         c = self._choices
+        if c.intervals is None:
+            return None
         return read_intervals(c.intervals, index.paths, "skip", label_column=c.label_column, label_kind=c.label_kind)
+
+    def _frame_labels_of(self, index: VideoIndex, missing: str) -> FrameLabels | None:
+        c = self._choices
+        if c.frame_labels is None:
+            return None
+        return read_frame_labels(c.frame_labels, index.paths, c.labels_at, c.label_column, c.label_kind, missing)
 
     def _make(self, stage: str) -> Population:
         if stage not in self.names():
@@ -165,13 +183,12 @@ class Stages:
         if stage not in self._others:
             mask &= self._splits.mask(stage)
         missing = "skip" if stage == "predict" else c.missing
-        listed = None if c.intervals is None else self._stretches_of(index)
+        is_own = index is self.index
+        listed = self._stretches if is_own else self._stretches_of(index)
+        shared = is_own and missing == c.missing
+        frame_labels = self._frame_labels if shared else self._frame_labels_of(index, missing)
         if listed is not None and stage not in self._others and self._splits.of_stretch is not None:
             listed = listed.where(self._splits.of_stretch == self._splits.names.index(stage))
-        frames = None
-        if c.frame_labels is not None:
-            column = {"label_column": c.label_column, "label_kind": c.label_kind}
-            frames = read_frame_labels(c.frame_labels, index.paths, c.labels_at, **column, missing=missing)
         return Population(
             index,
             videos=mask,
@@ -180,7 +197,7 @@ class Stages:
             every_seconds=c.every_seconds,
             keyframes_only=c.keyframes_only,
             intervals=listed,
-            frame_labels=frames,
+            frame_labels=frame_labels,
             exclude=c.exclude,
             clip_length=c.clip_length,
             clip_stride=c.clip_stride,

@@ -300,6 +300,13 @@ class TestEvery:
         assert (of_each == population.videos_of(np.arange(population.num_samples))).all()
 
 
+def test_as_many_samples_as_frames_are_not_all_frames():
+    index = index_of([10, 10], 5)
+    twice = Population(index, intervals=stretches_of([(0, 0, 10), (0, 0, 10)], "frames"))
+    assert twice.num_samples == index.num_frames
+    assert twice.digest() != index.digest()
+
+
 def test_all_frames_are_the_index_itself():
     index = index_of([5, 3], 2)
     population = as_population(index)
