@@ -24,6 +24,7 @@ from lit_video.loading.loader import VideoLoader
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import DataError, DecodeError
 from tests.loading.test_loader import SlowDecoder, our_threads
+from tests.loading.test_resume import Interrupt, saver
 from tests.planning.test_ranks import torchrun
 from tests.test_datamodule import QUIET
 
@@ -165,18 +166,6 @@ class At(Callback):
 
     def on_validation_end(self, trainer, *_):
         self._count("S" if trainer.sanity_checking else "V", trainer)
-
-
-class Interrupt(Exception):
-    """What ends a run."""
-
-
-def saver(path):
-    def act(trainer):
-        trainer.save_checkpoint(path)
-        raise Interrupt
-
-    return act
 
 
 def sigterm(trainer):

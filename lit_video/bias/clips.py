@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from lit_video.bias.correlation import h
 from lit_video.bias.validation import Floats, Integers, correlation, lengths_in_frames, whole
+from lit_video.support.errors import check_choice
 
 ENDS = ("inside", "pad", "circular")
 
@@ -37,8 +38,7 @@ def clips_holding(length: int, T: int, s: int = 1, ends: str = "inside") -> Inte
     [1, 1, 2, 1, 2, 1, 1]
     """
     length, T, s = whole("length", length), whole("T", T), whole("s", s)
-    if ends not in ENDS:
-        raise ValueError(f"ends must be one of {', '.join(ENDS)}, got {ends!r}")
+    check_choice("ends", ends, ENDS)
     if ends != "inside":
         return np.full(length, T)
     before = np.arange(length) // s  # frames of the stretch that a clip could hold before this one

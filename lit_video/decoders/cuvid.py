@@ -28,7 +28,6 @@ from lit_video.decoders.geometry import (
     FITS,
     INTERPOLATIONS,
     Geometry,
-    check_choice,
     container_left,
     fit_picture,
     parse_size,
@@ -42,7 +41,7 @@ from lit_video.decoders.supported import in_words, refusal, refused_videos
 from lit_video.index import VideoIndex
 from lit_video.media.picture import FULL_RANGE, Presentation, colours_of
 from lit_video.planning.planner import GopRead
-from lit_video.support.errors import DeviceError
+from lit_video.support.errors import DeviceError, check_choice
 from lit_video.support.machine import files_for_each_core
 
 ROUTES = ("hwaccel", "cuvid")

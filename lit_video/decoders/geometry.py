@@ -51,12 +51,6 @@ def parse_size(size: int | Sequence[int]) -> tuple[int, int]:
     return pair
 
 
-def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
-    """Raise ValueError unless `value` is one of those allowed."""
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-
-
 def fit_picture(
     stored: tuple[int, int],
     rotation: int,

@@ -8,12 +8,13 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from lit_video.decoders.geometry import FITS, INTERPOLATIONS, check_choice, parse_size
+from lit_video.decoders.geometry import FITS, INTERPOLATIONS, parse_size
 from lit_video.decoders.reader import OpenVideos
 from lit_video.decoders.scaler import UNTAGGED, Scaler
 from lit_video.decoders.sdr import HDR, check_that_ffmpeg_maps
 from lit_video.index import VideoIndex
 from lit_video.planning.planner import GopRead
+from lit_video.support.errors import check_choice
 from lit_video.support.machine import files_for_each_core
 
 MAX_OPEN = 64

@@ -14,13 +14,13 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from lit_video.decoders.colour import resize
-from lit_video.decoders.geometry import FITS, Geometry, check_choice, fit_picture, parse_size
+from lit_video.decoders.geometry import FITS, Geometry, fit_picture, parse_size
 from lit_video.decoders.nvdec import NUMBERS
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import VideoIndex
 from lit_video.media.picture import NO_CROP, Presentation
 from lit_video.planning.planner import GopRead
-from lit_video.support.errors import DecodeError, DeviceError
+from lit_video.support.errors import DecodeError, DeviceError, check_choice
 
 MOST_SECONDS_OFF = 1e-4  # of a frame that is shown when the index says; beyond, torchcodec counted other frames
 

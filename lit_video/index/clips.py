@@ -8,10 +8,10 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from lit_video.bias.clips import ENDS
 from lit_video.index.selection import Rate, Spans, ascending_pts, rate
 from lit_video.index.table import VideoIndex
-
-ENDS = ("inside", "pad", "circular")
+from lit_video.support.errors import check_choice
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ class ClipShape:
         for name, value in (("clip_length", self.length), ("clip_stride", self.stride)):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value!r}")
-        if self.ends not in ENDS:
-            raise ValueError(f"ends must be one of {', '.join(ENDS)}, got {self.ends!r}")
+        check_choice("ends", self.ends, ENDS)
         if self.fps is not None and self.stride != 1:
             raise ValueError(f"give clip_stride or clip_fps, not both: got {self.stride} and {self.fps}")
 

@@ -123,7 +123,7 @@ class Listing:
         """
         keys = self._keys()
         listed = set().union(*keys)
-        ends = _stems if self.path_column == "youtube_id" else _ends
+        ends = _stems if self.path_column == "youtube_id" else path_ends
         found = [next((end for end in ends(path) if end in listed), None) for path in paths]
         video_of = {key: video for video, key in enumerate(found) if key is not None}
         if len(video_of) < sum(key is not None for key in found):
@@ -179,10 +179,10 @@ def _tidy(path: str) -> str:
     return str(PurePath(path)) if "./" in path or "//" in path else path
 
 
-def _ends(path: str) -> Iterator[str]:
+def path_ends(path: str) -> Iterator[str]:
     """Yield the ends of a path in whole parts, the longest first.
 
-    >>> list(_ends("/data/cats/a.mp4"))
+    >>> list(path_ends("/data/cats/a.mp4"))
     ['/data/cats/a.mp4', 'data/cats/a.mp4', 'cats/a.mp4', 'a.mp4']
     """
     path = _tidy(path)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Int64
 
 from lit_video.index.intervals import Stretches
+from lit_video.index.listing import path_ends
 from lit_video.index.table import VideoIndex
 from lit_video.support.errors import DataError
 
@@ -83,17 +84,15 @@ def select_videos(index: VideoIndex, videos: Videos) -> Int64[np.ndarray, " chos
 
 
 def _named(index: VideoIndex, names: Sequence[str]) -> Int64[np.ndarray, " chosen"]:
-    wanted = {PurePath(name).parts for name in names}
-    found: dict[tuple[str, ...], list[int]] = {parts: [] for parts in wanted}
+    found: dict[str, list[int]] = {str(PurePath(name)): [] for name in names}
     for video_id, path in enumerate(index.paths):
-        parts = PurePath(path).parts
-        for first in range(len(parts)):
-            if parts[first:] in wanted:
-                found[parts[first:]].append(video_id)
-    for parts, video_ids in found.items():
+        for end in path_ends(path):
+            if end in found:
+                found[end].append(video_id)
+    for name, video_ids in found.items():
         if not video_ids:
             raise DataError(
-                f"{PurePath(*parts)}: no video of {index.num_videos} has a path that ends so.\n"
+                f"{name}: no video of {index.num_videos} has a path that ends so.\n"
                 f"Look how they are called, such as {index.path(0)}"
             )
     return np.unique(np.concatenate([np.array(ids, np.int64) for ids in found.values()]))

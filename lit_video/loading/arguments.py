@@ -7,11 +7,12 @@ import warnings
 import weakref
 from collections.abc import Sequence
 
-from lit_video.decoders.geometry import check_choice, parse_size
+from lit_video.decoders.geometry import parse_size
 from lit_video.index import VideoIndex
 from lit_video.loading.faults import POLICIES
 from lit_video.planning.sharding import SHARDS
 from lit_video.samplers.base import Sampler
+from lit_video.support.errors import check_choice
 
 
 def check_arguments(

@@ -93,9 +93,8 @@ def divide(
     admission = max(batch_size, min(4 * batch_size, num_slots // 2))
     held = num_slots - admission
     if lookahead is None:
-        lookahead = num_positions if num_frames <= held else planner_lookahead(held, num_gops)
-        # So far ahead lies a second frame of the same GOP only where there are few GOPs: F48 saves nothing any more.
-        lookahead = lookahead if num_frames <= held else min(lookahead, FARTHEST * max(1, held))
+        most = FARTHEST * max(1, held)
+        lookahead = num_positions if num_frames <= held else min(planner_lookahead(held, num_gops), most)
     lookahead = max(1, min(lookahead, num_positions))
     slots = min(num_slots, admission + min(lookahead, num_frames), max(1, num_positions))
     return Budget(slots, admission, held, lookahead)

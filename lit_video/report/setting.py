@@ -15,11 +15,12 @@ from omegaconf import DictConfig
 from lit_video.bias.validation import whole
 from lit_video.datamodule import VideoDataModule
 from lit_video.decoders.base import Decoder
-from lit_video.decoders.geometry import check_choice, parse_size
+from lit_video.decoders.geometry import parse_size
 from lit_video.index import VideoIndex
 from lit_video.loading.loader import VideoLoader
 from lit_video.planning.planner import divide
 from lit_video.samplers.base import Sampler
+from lit_video.support.errors import check_choice
 from lit_video.training.transforms import Transform
 
 FEATURES = ("auto", "gradients", "pixels", "network")

@@ -11,6 +11,7 @@ from lit_video.bias import kish_factor, line_correlation, q_sliding
 from lit_video.index import Samples
 from lit_video.samplers.chunks import Chunks, chunk_lengths, cut, draw_windows, mean_length
 from lit_video.samplers.laws import design_effect, epoch_correlation, even, long_run, survival
+from lit_video.support.errors import check_choice
 from lit_video.support.rng import rng
 
 WINDOWS = ("circular", "sliding")
@@ -87,8 +88,7 @@ class ChunkedSampler:
         for name, value in (("chunk_length", self.chunk_length), ("lanes", self.lanes)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"{name} must be at least 1, got {value!r}")
-        if self.window not in WINDOWS:
-            raise ValueError(f"window must be one of {', '.join(WINDOWS)}, got {self.window!r}")
+        check_choice("window", self.window, WINDOWS)
         if self.window == "sliding" and self.chunk_length is None:
             raise ValueError("window='sliding' needs chunk_length, a number of frames")
 

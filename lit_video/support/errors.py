@@ -94,3 +94,9 @@ def _is_mistake(error: BaseException) -> bool:
     last = traceback.extract_tb(error.__traceback__)[-1:]
     ours = bool(last) and Path(last[0].filename).is_relative_to(Path(__file__).parents[1])
     return isinstance(error, ValueError | TypeError) and ours
+
+
+def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise ValueError unless `value` is one of those allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
