@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePath
 
@@ -25,10 +25,13 @@ def roots_of(
         DataError: `roots` is nothing that names videos.
     """
     names = list(dict.fromkeys(request_key(roots)))
-    number = np.full(len(paths), -1, np.int64)
-    for place in reversed(range(len(names))):
-        number[[_under(path, names[place]) is not None for path in paths]] = place
-    return number, names
+    # A list of files or folders may be as long as the paths: looked up, and not compared with each.
+    place_of = {name.rstrip("/"): place for place, name in reversed(list(enumerate(names)))}
+    number = np.array([_least_place(path, place_of, len(names)) for path in paths], np.int64)
+    for place in [place for place, name in enumerate(names) if glob.has_magic(name)]:
+        under = [_under(path, names[place]) is not None for path in paths]
+        number[under] = np.minimum(number[under], place)
+    return np.where(number < len(names), number, -1), names
 
 
 def names_in_roots(paths: Sequence[str], roots: PathLike | Sequence[PathLike] | None) -> list[str]:
@@ -42,6 +45,15 @@ def names_in_roots(paths: Sequence[str], roots: PathLike | Sequence[PathLike] | 
     numbers, names = roots_of(paths, roots)
     below = ["" if root < 0 else _under(path, names[root]) for path, root in zip(paths, numbers.tolist(), strict=True)]
     return [name or _last_two(path) for path, name in zip(paths, below, strict=True)]
+
+
+def _least_place(path: str, place_of: Mapping[str, int], none: int) -> int:
+    """Return the least place that a path or a folder above it has, or `none`."""
+    found = place_of.get(path, none)
+    while (slash := path.rfind("/")) >= 0:
+        path = path[:slash]
+        found = min(found, place_of.get(path, found))
+    return found
 
 
 def _last_two(path: str) -> str:

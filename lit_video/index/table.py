@@ -39,8 +39,7 @@ class VideoIndex:
         num_cached: Videos whose entries were reused when the index was made.
         seconds: What making it took.
         described: What lists say of the videos, or None where nothing was asked for.
-        roots: int64 [V], which of `root_names` each video was found under; None where it was not asked for.
-        root_names: What the data set was put together from.
+        named_by: What the videos were found by, as `scan` takes it; None where nobody told.
     """
 
     columns: Columns
@@ -50,8 +49,7 @@ class VideoIndex:
     num_cached: int = 0
     seconds: float = 0.0
     described: Description | None = None
-    roots: np.ndarray | None = None
-    root_names: Sequence[str] = ()
+    named_by: str | Path | Sequence[str | Path] | None = None
 
     @staticmethod
     def scan(
@@ -99,9 +97,8 @@ class VideoIndex:
         return replace(self, described=describe(self.paths, labels, label_column, label_kind, missing))
 
     def with_roots(self, paths: str | Path | Sequence[str | Path]) -> VideoIndex:
-        """Return this index with which of `paths`, as `scan` took them, each video was found under."""
-        roots, names = roots_of(self.paths, paths)
-        return replace(self, roots=roots, root_names=names)
+        """Return this index with what its videos were found by, so that these can be told apart by it."""
+        return replace(self, named_by=paths)
 
     @property
     def label(self) -> Any:
@@ -125,8 +122,8 @@ class VideoIndex:
         """
         if by == "video":
             return np.arange(self.num_videos), self.paths
-        if by == "root" and self.roots is not None:
-            return self.roots, self.root_names
+        if by == "root" and self.named_by is not None:
+            return roots_of(self.paths, self.named_by)
         if by == "class" and isinstance(self.label, np.ndarray) and len(self.classes):
             return self.label, self.classes
         table = None if self.described is None else self.described.table
@@ -134,7 +131,7 @@ class VideoIndex:
             values = [str(value) for value in table[by].to_pylist()]
             names, numbers = np.unique(np.array(values), return_inverse=True)
             return numbers.astype(np.int64), names.tolist()
-        there = ["video", *["class"] * bool(self.classes), *["root"] * (self.roots is not None)]
+        there = ["video", *["class"] * bool(self.classes), *["root"] * (self.named_by is not None)]
         raise DataError(
             f"by={by}: the videos are not told apart by that.\nTake one of"
             f" {', '.join([*there, *([] if table is None else table.column_names)])}, or say what videos are of with"
@@ -146,7 +143,7 @@ class VideoIndex:
             return VideoIndex, tuple(getattr(self, column.name) for column in fields(self))
         # A worker maps the columns instead of unpickling them. The folder of columns is named, not the index's own,
         # whose columns may be replaced before the worker looks.
-        return _mapped, (self.folder, self.described, self.roots, self.root_names)
+        return _mapped, (self.folder, self.described, self.named_by)
 
     @property
     def num_videos(self) -> int:
@@ -319,6 +316,6 @@ class VideoIndex:
 
 
 def _mapped(
-    folder: Path, described: Description | None, roots: np.ndarray | None, root_names: Sequence[str]
+    folder: Path, described: Description | None, named_by: str | Path | Sequence[str | Path] | None
 ) -> VideoIndex:
-    return VideoIndex(*load_columns(folder), described=described, roots=roots, root_names=root_names)
+    return VideoIndex(*load_columns(folder), described=described, named_by=named_by)

@@ -98,6 +98,8 @@ class VideoLoader:
         on_error: str = "raise",
         device: torch.device | str | None = None,
     ) -> None:
+        self.population, self.sampler, self.seed = as_population(index), sampler, seed
+        self.index = self.population.index
         check_arguments(
             size,
             batch_size,
@@ -110,12 +112,10 @@ class VideoLoader:
             shard,
             on_error,
             seed,
-            as_population(index).frames_per_sample,
+            self.population.frames_per_sample,
         )
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be in [0, {world_size}), got {rank}")
-        self.population, self.sampler, self.seed = as_population(index), sampler, seed
-        self.index = self.population.index
         self.batch_size, self.drop_last, self.shard = batch_size, drop_last, shard
         self.pad_last = pad_last
         self.rank, self.world_size = rank, world_size

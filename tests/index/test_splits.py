@@ -236,6 +236,11 @@ class TestRoots:
         assert found.tolist() == [0, 1, 2, 3, 4, 5]  # fmt: skip
         assert roots_of(["/elsewhere/1.mp4"], roots)[0].tolist() == [-1]
 
+    def test_files_named_one_by_one_are_looked_up(self, monkeypatch):
+        monkeypatch.setattr("lit_video.index.roots._under", None)  # what compares a path with a root, one with each
+        assert roots_of(MANY, MANY)[0].tolist() == list(range(len(MANY)))
+        assert roots_of(MANY, ["/data/7", *MANY[:400]])[0][[349, 350, 399, 400]].tolist() == [350, 0, 0, -1]
+
     @pytest.mark.parametrize(
         ("pattern", "path", "fits"),
         [
