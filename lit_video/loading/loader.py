@@ -25,7 +25,8 @@ from lit_video.loading.processes import Processes, ProcessWorkers
 from lit_video.loading.resume import Place, check_place, order_digest
 from lit_video.loading.slots import SlotPool
 from lit_video.loading.workers import ThreadWorkers, Workers
-from lit_video.planning.planner import Budget, divide, plan
+from lit_video.planning.budget import Budget, divide
+from lit_video.planning.planner import plan
 from lit_video.planning.sharding import RankOrder
 from lit_video.samplers.base import Sampler
 from lit_video.support.machine import num_cores
