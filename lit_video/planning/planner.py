@@ -85,6 +85,7 @@ class Plan(Iterator[Task]):
     Planning is a simulation by position, so the frames held at every position are known without a clock.
 
     Attributes:
+        population: The samples.
         num_reads: Reads so far.
         delivered_frames: Positions that they and the fetches fill.
         decoded_frames: Frames that they decode, from keyframe to last wanted frame.
@@ -101,19 +102,19 @@ class Plan(Iterator[Task]):
         stored: Stored | None,
         hurry: int,
     ) -> None:
-        self._population = as_population(index)
-        self._index = self._population.index
-        self._orders, self._ends = [order], [len(order) * self._population.frames_per_sample]
+        self.population = as_population(index)
+        self._index = self.population.index
+        self._orders, self._ends = [order], [len(order) * self.population.frames_per_sample]
         self._lookahead, self._budget, self._near = lookahead, budget, near
         self._packs, self._stored, self._hurry = packs, stored, hurry
         self._position = 0  # the next one to look at
         self._ready: deque[Task] = deque()  # planned and not yet given
         self._sight = Sight()
-        self._has = memoryview(stored.mask) if stored is not None else b""
+        self._has = memoryview(stored.mask.data) if stored is not None else b""
         self._held = 0  # frames kept for positions ahead
         self._let_go: dict[int, int] = {}  # position -> frames that it is the last to want
         # With fewer positions in sight than there are GOPs, a look-ahead rarely finds a second frame of one.
-        self._staggers = self._population.num_gops < lookahead < self._ends[0]
+        self._staggers = self.population.num_gops < lookahead < self._ends[0]
         self._touched: set[int] = set()  # GOPs that were read before
         self._stagger = rng(0, "planner.stagger")
         self.num_reads = self.delivered_frames = self.decoded_frames = 0
@@ -126,7 +127,7 @@ class Plan(Iterator[Task]):
     def go_on(self, order: Order) -> None:
         """Have another order follow: the look-ahead does not end with an epoch. Positions are counted on."""
         self._orders.append(order)
-        self._ends.append(self._ends[-1] + len(order) * self._population.frames_per_sample)
+        self._ends.append(self._ends[-1] + len(order) * self.population.frames_per_sample)
 
     def __next__(self) -> Task:
         while not self._ready:
@@ -139,7 +140,8 @@ class Plan(Iterator[Task]):
     def _plan_block(self) -> bool:
         """Plan the next positions; tell whether there are any."""
         begin, sight = self._position, self._sight
-        end = min(begin - begin % FETCH + FETCH, self._ends[-1])
+        behind = next((end for end in self._ends if begin < end), begin)
+        end = min(begin - begin % FETCH + FETCH, behind)  # a fetch is of one epoch
         reach = max(self._lookahead, self._near)
         if end + reach > sight.end:
             self._fetch_order(end + reach)
@@ -171,13 +173,13 @@ class Plan(Iterator[Task]):
 
     def _fetch_order(self, end: int) -> None:
         """Look at the positions before `end`, and the rest of their block."""
-        each, sight = self._population.frames_per_sample, self._sight
+        each, sight = self.population.frames_per_sample, self._sight
         while sight.end < min(end, self._ends[-1]):
             number = next(n for n, behind in enumerate(self._ends) if sight.end < behind)
             order = self._orders[number]
             place = (sight.end - (self._ends[number - 1] if number else 0)) // each
             sample_ids = np.asarray(order[place : place + max(1, BLOCK // each)])
-            frame_ids = self._population.frames_of(sample_ids)[0].ravel()
+            frame_ids = self.population.frames_of(sample_ids)[0].ravel()
             video_ids, frames = self._index.locate(frame_ids)
             has = None if self._stored is None else self._stored.mask[frame_ids].astype(bool)
             sight.extend(self._position, video_ids, self._index.start_of(frame_ids), frame_ids, frame_ids - frames, has)
@@ -215,7 +217,7 @@ class Plan(Iterator[Task]):
         """Return the frames of a GOP that the store lacks, and take them for stored from now on."""
         assert self._stored is not None
         origin = int(self._index.offset[video_id])
-        wanted = self._population.frames_in(origin + start, origin + self._index.gop_end(video_id, start))
+        wanted = self.population.frames_in(origin + start, origin + self._index.gop_end(video_id, start))
         lacking = wanted[self._stored.mask[wanted] == 0]
         self._stored.mask[lacking] = 1
         return tuple((lacking - origin).tolist())
@@ -275,7 +277,7 @@ class Plan(Iterator[Task]):
         end = position + max(1, math.ceil(self._lookahead * self._stagger.random()))
         video_id, start = self._sight.gop(position)
         behind = gop - start + self._index.gop_end(video_id, start)
-        if len(slots.keys() | later.keys()) == len(self._population.frames_in(gop, behind)):
+        if len(slots.keys() | later.keys()) == len(self.population.frames_in(gop, behind)):
             return later
         soon = {frame: [place for place in places if place < end] for frame, places in later.items()}
         return {frame: places for frame, places in soon.items() if places}

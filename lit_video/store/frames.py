@@ -56,6 +56,8 @@ class FrameStore:
         quality: Of JPEG, from 1 to 100.
 
     Attributes:
+        index: The frames that there are.
+        folder: Where it lies.
         packing: As `make_packing` made it; `put` takes what its `pack` gives.
         problem: Why the store, or only `put`, is out of use in this process, with what to do about it; or None.
 
@@ -77,6 +79,7 @@ class FrameStore:
             raise ValueError(f"num_bytes must be at least 1, or None for what the disk has, got {num_bytes}")
         self._arguments = Path(folder), index, look, size, packing, num_bytes, quality
         self._folder, self._index, self._num_bytes = Path(folder), index, num_bytes
+        self.index, self.folder = index, Path(folder)
         self.packing = make_packing(packing, quality)
         self._keys = Keys(index, look, size, self.packing)
         self._forget()
@@ -271,6 +274,11 @@ class FrameStore:
     def problem(self) -> str | None:
         """Why the store, or only `put`, is out of use in this process; None: it is not."""
         return self._problem if self._process == os.getpid() else None
+
+    @property
+    def takes(self) -> bool:
+        """Whether new frames are taken in this process, as far as is known."""
+        return self._takes if self._process == os.getpid() else True
 
     @property
     def num_bad(self) -> int:
