@@ -99,7 +99,7 @@ class VideoDataModule(LightningDataModule):
         seed: Of order and augmentation. Same seed, same frames.
         lookahead_bytes: Memory for decoded frames that wait, in each rank.
         lookahead: Positions that a read looks ahead; by default as far as the memory lasts.
-        keep: How frames wait in memory: `raw`; `lossless`, packed, so that more of them fit and less is decoded; `jpeg`,
+        keep: How frames wait in memory: `raw`; `lossless`, packed, so that more fit and less is decoded; `jpeg`,
             packed, and no longer the very pixels; `auto`: lossless where by measure it pays, else raw.
         jpeg_quality: Of JPEG, from 1 to 100.
         store: A folder on a local disk where decoded frames are kept: each GOP is decoded once, in this run and all
