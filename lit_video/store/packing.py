@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ TOGETHER_BYTES = 5 * 2**20  # of frames that are unpacked in one go, 34 of 224×
 FEW = 3  # up to so many frames are summed one by one, which is quicker than row by row
 
 
+@runtime_checkable
 class Packing(Protocol):
     """How a frame becomes bytes and comes back. Picklable, and used by several threads at once.
 
