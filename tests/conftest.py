@@ -16,11 +16,18 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-from lit_video.checks.stamps import write_stamped  # noqa: E402
-from lit_video.index import VideoIndex  # noqa: E402
-
 settings.register_profile("lit_video", deadline=None, derandomize=True)
 settings.load_profile("lit_video")
+
+
+def pytest_collectstart():
+    """Import what is not ours where tests are collected, so not in the process that hands them out.
+
+    And before any of ours: within a module that is checked, Python looks for the bytecode of all modules under the name
+    that is for the checked, and compiles torch anew.
+    """
+    import lightning  # noqa: F401
+    import torch  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +50,8 @@ def disturbed_generators():
 @pytest.fixture(scope="session")
 def videos(tmp_path_factory):
     """Three stamped videos of unequal length, in ascending order of their ids; the second has B-frames."""
+    from lit_video.checks.stamps import write_stamped
+
     folder = tmp_path_factory.mktemp("videos")
     for video_id, (num_frames, b_frames) in enumerate(((50, 0), (31, 2), (12, 0))):
         write_stamped(folder / f"{video_id}.mp4", num_frames, video_id, gop=10, b_frames=b_frames)
@@ -52,4 +61,6 @@ def videos(tmp_path_factory):
 @pytest.fixture(scope="session")
 def index(videos, tmp_path_factory):
     """The index of `videos`: 93 frames in 11 GOPs."""
+    from lit_video.index import VideoIndex
+
     return VideoIndex.scan(videos, tmp_path_factory.mktemp("index"), progress=False)
