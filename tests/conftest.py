@@ -1,5 +1,6 @@
 """What all tests share: shapes checked at run time, and a few small videos that say what they are."""
 
+import gc
 import os
 
 # Before torch is imported: tests run in as many processes as there are cores, and start programs besides.
@@ -28,6 +29,12 @@ def pytest_collectstart():
     """
     import lightning  # noqa: F401
     import torch  # noqa: F401
+
+
+def pytest_collection_finish():
+    """Have the garbage collector pass over what there is till now: a million objects, which each worker copies."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
