@@ -1,5 +1,6 @@
 """What all tests share: shapes checked at run time, and a few small videos that say what they are."""
 
+import gc
 import os
 
 # Before torch is imported: tests run in as many processes as there are cores, and start programs besides.
@@ -16,11 +17,24 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-from lit_video.checks.stamps import write_stamped  # noqa: E402
-from lit_video.index import VideoIndex  # noqa: E402
-
 settings.register_profile("lit_video", deadline=None, derandomize=True)
 settings.load_profile("lit_video")
+
+
+def pytest_collectstart():
+    """Import what is not ours where tests are collected, so not in the process that hands them out.
+
+    And before any of ours: within a module that is checked, Python looks for the bytecode of all modules under the name
+    that is for the checked, and compiles torch anew.
+    """
+    import lightning  # noqa: F401
+    import torch  # noqa: F401
+
+
+def pytest_collection_finish():
+    """Have the garbage collector pass over what there is till now: a million objects, which each worker copies."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +57,8 @@ def disturbed_generators():
 @pytest.fixture(scope="session")
 def videos(tmp_path_factory):
     """Three stamped videos of unequal length, in ascending order of their ids; the second has B-frames."""
+    from lit_video.checks.stamps import write_stamped
+
     folder = tmp_path_factory.mktemp("videos")
     for video_id, (num_frames, b_frames) in enumerate(((50, 0), (31, 2), (12, 0))):
         write_stamped(folder / f"{video_id}.mp4", num_frames, video_id, gop=10, b_frames=b_frames)
@@ -52,4 +68,6 @@ def videos(tmp_path_factory):
 @pytest.fixture(scope="session")
 def index(videos, tmp_path_factory):
     """The index of `videos`: 93 frames in 11 GOPs."""
+    from lit_video.index import VideoIndex
+
     return VideoIndex.scan(videos, tmp_path_factory.mktemp("index"), progress=False)

@@ -12,26 +12,29 @@ from lit_video.media.container import Seek
 from lit_video.planning.planner import GopRead
 
 
+def entry_of(length, gop):
+    """Return the entry of a video of this length, with keyframes every `gop` frames."""
+    return Entry(
+        stream=0,
+        time_base=Fraction(1, 30),
+        width=128,
+        height=96,
+        rotation=0,
+        aspect=1.0,
+        codec="h264",
+        pixel_format="yuv420p",
+        matrix=2,
+        range=0,
+        made="exact",
+        pts=np.arange(length, dtype=np.int64),
+        starts=[Start(frame, Seek.TIME, frame) for frame in range(0, length, gop)],
+    )
+
+
 def index_of(lengths, gop):
     """Return the index of videos of these lengths, with keyframes every `gop` frames."""
-    entries = [
-        Entry(
-            stream=0,
-            time_base=Fraction(1, 30),
-            width=128,
-            height=96,
-            rotation=0,
-            aspect=1.0,
-            codec="h264",
-            pixel_format="yuv420p",
-            matrix=2,
-            range=0,
-            made="exact",
-            pts=np.arange(length, dtype=np.int64),
-            starts=[Start(frame, Seek.TIME, frame) for frame in range(0, length, gop)],
-        )
-        for length in lengths
-    ]
+    entry = {length: entry_of(length, gop) for length in set(lengths)}
+    entries = [entry[length] for length in lengths]
     files = [(f"/nowhere/{number}.mp4", 1000 + number, number) for number in range(len(lengths))]
     return VideoIndex(*columns_of(files, entries))
 

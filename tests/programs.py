@@ -5,23 +5,28 @@ import copy
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.singleton import Singleton
 
 from lit_video.commands.hydra_front import offer_short_names
+from tests.forked import REPOSITORY, Start, can_be_forked, start
 
-REPOSITORY = Path(__file__).parents[1]
 FOLDERS = {"train": REPOSITORY / "conf", "bias_report": REPOSITORY / "lit_video" / "commands" / "conf"}
 
 
-def run(program, *arguments, timeout=120, environment=None):
-    """Run `train.py` or one of scripts/ in a process of its own, from the repository's folder."""
+def run(program, *arguments, folder=REPOSITORY, timeout=120, environment=None, forked=True):
+    """Run `train.py` or another program in a process of its own.
+
+    The process is a fork, which need not import torch, unless that is not wanted or a variable is for Python's start.
+    """
+    command, variables = [str(program), *map(str, arguments)], environment or {}
     # Of other packages' warnings none is ours; a real user would see them, and go on.
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore", **(environment or {})}
-    command = [sys.executable, program, *map(str, arguments)]
-    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=timeout)
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", **variables}
+    if forked and can_be_forked(variables):
+        return start(Start(command, folder, environment, timeout))
+    command = [sys.executable, *command]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout)
 
 
 def composed(program, *overrides):

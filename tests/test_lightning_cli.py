@@ -2,11 +2,8 @@
 
 import csv
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +16,7 @@ from lit_video.samplers.base import Sampler
 from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.training.transforms import NoTransform
+from tests.programs import run
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -54,9 +52,7 @@ def shown():
 
 
 def start(folder, *arguments):
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "program.py", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    return run(folder / "program.py", *arguments, folder=folder)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from zipfile import ZipFile
 import pytest
 
 from lit_video.checks.stamps import write_stamped
+from tests import forked
+from tests.forked import Start
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -141,17 +143,24 @@ _partial_: true
 """
 
 
-def run(*command, cwd, **environment):
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+def clean():
+    """The variables of a user, who has no folder of ours on the path."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     # Of other packages' warnings none is ours; a real user would see them, and go on.
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=clean | {"PYTHONWARNINGS": "ignore"} | environment,
-    )
+    return variables | {"PYTHONWARNINGS": "ignore"}
+
+
+def run(*command, cwd):
+    return said(subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, env=clean()))
+
+
+def start(environment, program, *arguments, project):
+    """Run a program with the environment's Python, in a fork that need not import torch."""
+    program = Start([str(program), *arguments], project, clean(), timeout=300)
+    return said(forked.start(program, python=str(environment / "python")))
+
+
+def said(done):
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -168,9 +177,9 @@ def wheel(tmp_path_factory):
 def environment(wheel, tmp_path_factory):
     """A virtual environment with the wheel; of this one it sees the other packages, but not the editable install."""
     folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    run(str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel), cwd=folder)
+    venv.create(folder)
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python")]
+    run(*pip, "install", "--quiet", "--no-deps", str(wheel), cwd=folder)
     site = next((folder / "lib").glob("python*")) / "site-packages"
     # A folder that a .pth file names is searched, but its own .pth files, such as an editable install's, are not read.
     (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
@@ -199,17 +208,19 @@ def project(tmp_path_factory):
 
 
 def train(environment, project, *overrides):
-    told = run(
-        str(environment / "python"), "my_train.py", "data.root=videos", f"data.index_dir={project}/index", *overrides,
-        cwd=project,
-    )  # fmt: skip
+    options = ["data.root=videos", f"data.index_dir={project}/index", *overrides]
+    told = start(environment, "my_train.py", *options, project=project)
     lines = dict(line.split(" ", 1) for line in told.splitlines() if line.startswith(("sampler ", "seen ")))
     return lines["sampler"], eval(lines["seen"])
 
 
 def test_the_package_is_the_wheels(environment, project):
-    told = run(str(environment / "python"), "-c", "import lit_video; print(lit_video.__file__)", cwd=project)
-    assert Path(told.strip()).is_relative_to(environment.parent)
+    (project / "where.py").write_text(code := "import lit_video; print(lit_video.__file__)")
+    for told in (
+        run(str(environment / "python"), "-c", code, cwd=project),
+        start(environment, "where.py", project=project),
+    ):
+        assert Path(told.strip()).is_relative_to(environment.parent)
 
 
 def test_composes_and_trains(environment, project):
@@ -237,13 +248,8 @@ def test_trains_validates_and_tests_the_best_checkpoint(environment, project):
         write_stamped(folder / f"{number}.mp4", 5 + number, video_id=number)
     rows = ["path,label", *(f"{number}.mp4,{'even' if number % 2 == 0 else 'odd'}" for number in range(10))]
     (project / "labels.csv").write_text("\n".join(rows) + "\n")
-    out = run(
-        str(environment / "python"),
-        "template.py",
-        "data.root=many",
-        f"data.index_dir={project}/many-index",
-        cwd=project,
-    )
+    options = ["data.root=many", f"data.index_dir={project}/many-index"]
+    out = start(environment, "template.py", *options, project=project)
     told = json.loads(next(line for line in out.splitlines() if line.startswith("told ")).removeprefix("told "))
     assert told["epochs"] == 3, "stopped after the first epoch that was no better"
     assert told["best"].endswith("epoch=1.ckpt")
@@ -259,11 +265,12 @@ def test_the_command_line_has_its_commands(environment, project):
     tool = str(environment / "lit-video")
     told = run(tool, "--help", cwd=project)
     assert all(f"  {name} " in told for name in ("index", "bench", "bias", "doctor", "fuzz", "show-batch", "sweep"))
-    assert "2 videos, 24 frames" in run(tool, "index", "videos", "--index-dir", "index", "--verify", cwd=project)
-    assert "images/s" in run(
-        tool, "bench", "run", "videos", "--contenders", "sequential", "--images", "24", "--batch-size", "4", cwd=project
-    )  # fmt: skip
-    assert "lanes: 128" in run(tool, "bias", "--cfg", "job", "sampler=chunked", cwd=project)
+    for arguments, told in (
+        ("index videos --index-dir index --verify", "2 videos, 24 frames"),
+        ("bench run videos --contenders sequential --images 24 --batch-size 4", "images/s"),
+        ("bias --cfg job sampler=chunked", "lanes: 128"),
+    ):
+        assert told in start(environment, tool, *arguments.split(), project=project)
 
 
 def test_the_wheel_holds_what_it_should(wheel):

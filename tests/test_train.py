@@ -29,8 +29,8 @@ KEYS = {
 MACHINE = {"cpu", "cores", "ram_gib", "gpu", "gpu_ram_gib", "python", "torch", "av", "ffmpeg", "lightning"}
 
 
-def train(folder, *overrides, timeout=120, environment=None):
-    return run_program("train.py", f"hydra.run.dir={folder}", *overrides, timeout=timeout, environment=environment)
+def train(folder, *overrides, **how):
+    return run_program("train.py", f"hydra.run.dir={folder}", *overrides, **how)
 
 
 def report_of(folder):
@@ -39,11 +39,12 @@ def report_of(folder):
 
 @pytest.fixture(scope="module")
 def run(videos, tmp_path_factory):
-    """One run on the stamped videos, with the model and the exercise's augmentation."""
+    """One run on the stamped videos, with the model and the exercise's augmentation, in a Python of its own."""
     folder = tmp_path_factory.mktemp("run")
     done = train(
-        folder, f"data.root={videos}", "data.size=96", "run_model=true", "transform=exercise", "trainer.max_epochs=2"
-    )
+        folder, f"data.root={videos}", "data.size=96", "run_model=true", "transform=exercise", "trainer.max_epochs=2",
+        forked=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done, report_of(folder)
 
@@ -203,9 +204,10 @@ for override in sys.argv[2:]:
 """
 
 
-def test_a_value_of_the_wrong_type_is_refused_in_a_sentence(videos):
+def test_a_value_of_the_wrong_type_is_refused_in_a_sentence(videos, tmp_path):
     """In a process where, as for users, types are not checked."""
-    done = run_program("-c", ALL_OF_THEM, videos, *OF_WRONG_TYPE)
+    (tmp_path / "program.py").write_text(ALL_OF_THEM)
+    done = run_program(tmp_path / "program.py", videos, *OF_WRONG_TYPE)
     assert done.returncode == 0, done.stderr
     for line, told in zip(done.stdout.splitlines(), OF_WRONG_TYPE.values(), strict=True):
         assert told in line

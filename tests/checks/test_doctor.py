@@ -1,28 +1,15 @@
 """The doctor tells the truth, and its exit code with it."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from lit_video.checks import doctor
 from lit_video.commands import doctor as command
 from lit_video.support.errors import DeviceError, LitVideoError
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.programs import run
 
 
 def test_a_machine_where_all_is_well():
-    done = subprocess.run(
-        [sys.executable, "scripts/doctor.py"],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
+    done = run("scripts/doctor.py", timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All that can run here passed." in done.stdout
     rows = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in done.stdout.splitlines() if "│" in line}

@@ -97,5 +97,6 @@ def test_an_index_that_a_data_module_has_can_be_verified_too(videos, tmp_path):
         "data.setup()\n"
         "assert data.index.verify(0).ok"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    (tmp_path / "program.py").write_text(code)
+    done = run(tmp_path / "program.py")
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,6 @@ from lit_video.index import VideoIndex
 from lit_video.loading.loader import VideoLoader
 from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.uniform import UniformSampler
-from lit_video.support.demo import demo_clip
 
 MIB = 2**20
 
@@ -32,8 +31,9 @@ def run(loader, epochs):
             pass
 
 
-def test_flat_over_50_epochs_of_the_demo(tmp_path):
-    index = VideoIndex.scan(demo_clip(), tmp_path, progress=False)
+def test_flat_over_50_epochs(tmp_path):
+    video = write_stamped(tmp_path / "a.mp4", 250, gop=25, size=(192, 256))
+    index = VideoIndex.scan(video, tmp_path / "index", progress=False)
     loader = VideoLoader(index, UniformSampler(index, 0), PyAVDecoder, size=112, batch_size=64, lookahead=60)
     run(loader, 10)
     before, files = resident(), open_files()

@@ -3,8 +3,6 @@
 import inspect
 import io
 import json
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
@@ -41,6 +39,7 @@ from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import DataError, LitVideoError, told_in_a_sentence
 from tests.fakes import index_of
 from tests.programs import REPOSITORY, composed
+from tests.programs import run as run_program
 
 NAMES = dict(zip(GROUPS, ("uniform", "pyav", "none"), strict=True))
 QUICK = Options(seconds=0.2, images=300, rounds=1, max_lag=8, chunk_lengths=(4, "gop"))
@@ -73,10 +72,10 @@ def run(videos, tmp_path_factory):
     """The report as a user calls it, in a process of its own."""
     folder = tmp_path_factory.mktemp("report")
     short = ["seconds=0.2", "rounds=1", "images=300", "max_lag=8", "chunk_lengths=[4,gop]"]
-    command = [sys.executable, "scripts/bias_report.py", f"data.root={videos}", f"hydra.run.dir={folder}"]
-    command += ["data.size=48", "data.batch_size=16", "sampler=reservoir", *(f"report.{option}" for option in short)]
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "XDG_CACHE_HOME": str(folder / "cache")}
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120)
+    arguments = [f"data.root={videos}", f"hydra.run.dir={folder}", "data.size=48", "data.batch_size=16"]
+    arguments += ["sampler=reservoir", *(f"report.{option}" for option in short)]
+    environment = {"XDG_CACHE_HOME": str(folder / "cache")}
+    done = run_program("scripts/bias_report.py", *arguments, environment=environment)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout, json.loads((folder / "report.json").read_text()), (folder / "report.md").read_text()
 
