@@ -6,6 +6,7 @@ import multiprocessing
 import warnings
 import weakref
 from collections.abc import Sequence
+from pathlib import Path
 
 from lit_video.decoders.geometry import parse_size
 from lit_video.index import VideoIndex
@@ -32,6 +33,7 @@ def check_arguments(
     clip_length: int = 1,
     keep: str = "raw",
     jpeg_quality: int = 95,
+    store: str | Path | None = None,
     store_bytes: int | None = None,
     store_packing: str = "lossless",
 ) -> None:
@@ -52,6 +54,8 @@ def check_arguments(
     check_choice("store_packing", store_packing, PACKINGS)
     if not isinstance(jpeg_quality, int) or not 1 <= jpeg_quality <= 100:
         raise ValueError(f"jpeg_quality must be from 1 to 100, got {jpeg_quality!r}")
+    if store is not None and (not isinstance(store, str | Path) or not str(store)):
+        raise ValueError(f"store must be a folder, 'auto' or None, got {store!r}")
     if store_bytes is not None and (not isinstance(store_bytes, int) or store_bytes < 1):
         raise ValueError(f"store_bytes must be a whole number of at least 1, such as {2**33}, got {store_bytes!r}")
     if not isinstance(seed, int) or seed < 0:

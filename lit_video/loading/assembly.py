@@ -54,12 +54,18 @@ class Costs(NamedTuple):
     decoded_frames: int
     fetched_frames: int  # of the delivered ones, those that were decoded before
 
-    def with_read(self, read: GopRead) -> Costs:
-        """Return these and one more."""
-        filled = self.delivered_frames + sum(map(len, read.positions))
+    def with_read(self, read: GopRead, end: int) -> Costs:
+        """Return these and one more, which fills positions of the epoch that ends at `end`, and perhaps of the next."""
+        filled = sum(position < end for positions in read.positions for position in positions)
         return self._replace(
-            reads=self.reads + 1, delivered_frames=filled, decoded_frames=self.decoded_frames + read.num_decoded
+            reads=self.reads + 1,
+            delivered_frames=self.delivered_frames + filled,
+            decoded_frames=self.decoded_frames + read.num_decoded,
         )
+
+    def with_delivered(self, count: int) -> Costs:
+        """Return these and `count` positions that reads of an epoch before filled."""
+        return self._replace(delivered_frames=self.delivered_frames + count)
 
     def with_fetched(self, count: int) -> Costs:
         """Return these and `count` frames that were fetched."""
@@ -144,6 +150,7 @@ class Assembly:
             Exception: What a decoder raised; DecodeError where a frame could not be had.
         """
         self._begin, self._end = self._cursor, self._cursor + sum(sizes) * self._clip
+        self.costs = self.costs.with_delivered(len(self._slot_of))  # what is held is all of this epoch
         for size in sizes:
             positions = range(self._cursor, self._cursor + size * self._clip)
             self._admit()
@@ -213,7 +220,7 @@ class Assembly:
         return True
 
     def _settle_read(self, job: Job, done: Done) -> None:
-        self.costs = self.costs.with_read(job.read)
+        self.costs = self.costs.with_read(job.read, self._end)
         self._keep(job, done)
         missing = self.faults.missing(job, done.error)
         if not missing and (sample_id := self.faults.settle(job)) is not None:

@@ -136,6 +136,7 @@ class VideoLoader:
             self.population.frames_per_sample,
             keep,
             jpeg_quality,
+            store,
             store_bytes,
             store_packing,
         )
