@@ -437,7 +437,7 @@ class VideoDataModule(LightningDataModule):
     @property
     def _last_epoch(self) -> int | None:
         """Number of the last epoch that the trainer will ask for, as far as it knows."""
-        most = self.trainer.max_epochs if self.trainer else None
+        most = getattr(self.trainer, "max_epochs", None)
         return None if most is None or most < 1 else most - 1
 
     def _arguments_of_evaluation(self, samples: Population) -> dict[str, Any]:
