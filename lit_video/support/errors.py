@@ -40,6 +40,10 @@ class IndexStoreError(LitVideoError):
     """An index folder that cannot be read or written."""
 
 
+class StoreError(LitVideoError):
+    """A store of decoded frames that cannot be used."""
+
+
 class ResumeError(LitVideoError):
     """A saved position that does not belong to this data, seed or sampler."""
 
