@@ -116,7 +116,10 @@ def print_rows(rows: list[dict[str, Any]], chosen: argparse.Namespace) -> None:
 
 def preparations(rows: list[dict[str, Any]]) -> list[str]:
     """Return a line for each contender that reads what was made before: what that took is in none of its columns."""
-    made = {(row["contender"], row["videos"]): row for row in rows if "prepare_seconds" in row}
+    made = dict[tuple[str, int], dict[str, Any]]()
+    for row in rows:
+        if "prepare_seconds" in row:  # of the first round: later ones find a store filled
+            made.setdefault((row["contender"], row["videos"]), row)
     return [
         f"{contender}, {videos} videos: made before the clock in {row['prepare_seconds']:.1f} s,"
         f" {row['prepared_bytes'] / 2**20:.1f} MiB"

@@ -81,10 +81,10 @@ class Setting:
         return VideoIndex.scan(list(self.paths), self.index_dir, progress=False)
 
     def storage(self) -> dict[str, Any]:
-        """Return what VideoLoader is told about keeping frames, as far as it is not VideoLoader's own choice."""
-        told = {"keep": self.keep, "store": self.store, "store_packing": self.packing, "store_bytes": self.store_bytes}
-        usual = {"keep": "auto", "store": None, "store_packing": "lossless", "store_bytes": None}
-        return {name: value for name, value in told.items() if value != usual[name]}
+        """Return what VideoLoader is told about keeping frames, where that is not its own choice."""
+        kept = {} if self.keep == "auto" else {"keep": self.keep}
+        stored = {"store": self.store, "store_packing": self.packing, "store_bytes": self.store_bytes}
+        return kept if self.store is None else {**kept, **stored}
 
 
 class Starter(Dataset):

@@ -20,7 +20,7 @@ class Prepared:
 
     Attributes:
         folder: Where it lies.
-        seconds: What making all of it took, whenever that was.
+        seconds: What making it took.
         num_bytes: On the disk.
     """
 

@@ -105,7 +105,7 @@ def test_the_loader_is_told_of_stores_only_what_it_would_not_choose_itself(paths
             told.append(options)
 
     monkeypatch.setattr(contenders, "VideoLoader", Told)
-    usual = setting_of(paths, tmp_path)
+    usual = setting_of(paths, tmp_path, packing="raw")
     changed = setting_of(paths, tmp_path, keep="jpeg", store="auto", packing="raw", store_bytes=1 << 30)
     for setting in (usual, changed):
         contenders.video_loader(setting, setting.index())
@@ -115,6 +115,7 @@ def test_the_loader_is_told_of_stores_only_what_it_would_not_choose_itself(paths
         "store_packing": "raw",
         "store_bytes": 1 << 30,
     }
+    assert told[0].keys() < told[1].keys()
 
 
 class TestDropCaches:
