@@ -33,6 +33,10 @@ PACKING_OF = {number: make_packing(name) for name, number in NUMBERS.items()}
 PAGES_OF_TREE, BYTES_OF_KEY = 16, 96
 
 
+class StoreWarning(UserWarning):
+    """A store that is out of use, or takes no more frames, or holds damaged ones."""
+
+
 class FrameStore:
     """Frames of an index that were decoded once and are kept in a folder, for all runs that want them in this look.
 
@@ -314,7 +318,7 @@ class FrameStore:
         """Keep the first problem, and warn of it."""
         if self._problem is None:
             self._problem = problem
-            warnings.warn(problem, stacklevel=3)
+            warnings.warn(problem, StoreWarning, stacklevel=3)
 
     def _tell_bad(self) -> None:
         if self._bad and not self._told_bad:
@@ -322,6 +326,7 @@ class FrameStore:
             warnings.warn(
                 f"{self._folder}: {len(self._bad)} frames that were asked for are damaged in the store, and are decoded"
                 " anew.\nCount and remove all that are: lit-video store verify FOLDER --mend",
+                StoreWarning,
                 stacklevel=3,
             )
 
