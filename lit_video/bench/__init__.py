@@ -2,7 +2,7 @@
 
 ::
 
-    exercise_data -> contenders, of_clips, of_files -> run (one contender) -> compare (all of them, in turn)
+    exercise_data -> contenders, of_clips, of_files, of_store -> run (one contender) -> compare (all of them, in turn)
 
 Is given a folder of videos; hands on rows of measurements. May not know who asked.
 """
@@ -11,8 +11,8 @@ Is given a folder of videos; hands on rows of measurements. May not know who ask
 CONTENDERS = (
     "baseline", "limit", "sequential", "ours", "ours_torchcodec", "chunked", "torchcodec",
     "clips", "chunked_by_8", "torchcodec_clips",
-    "imagefolder", "litdata",
+    "imagefolder", "litdata", "blobs", "blobs_uniform",
 )  # fmt: skip
 
 # Contenders that read what is made of the videos beforehand, by the functions named.
-PREPARED = {"imagefolder": "extracted", "litdata": "chunks"}
+PREPARED = {"imagefolder": "extracted", "litdata": "chunks", "blobs": "filled", "blobs_uniform": "filled"}

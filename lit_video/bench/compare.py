@@ -121,7 +121,7 @@ def preparations(rows: list[dict[str, Any]]) -> list[str]:
         if "prepare_seconds" in row:  # of the first round: later ones find a store filled
             made.setdefault((row["contender"], row["videos"]), row)
     return [
-        f"{contender}, {videos} videos: made before the clock in {row['prepare_seconds']:.1f} s,"
+        f"{contender}, {videos} video{'s' * (videos > 1)}: made before the clock in {row['prepare_seconds']:.1f} s,"
         f" {row['prepared_bytes'] / 2**20:.1f} MiB"
         for (contender, videos), row in made.items()
     ]

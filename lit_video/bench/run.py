@@ -16,13 +16,13 @@ from typing import Any
 
 import psutil
 
-from lit_video.bench import CONTENDERS, PREPARED, contenders, of_clips, of_files
+from lit_video.bench import CONTENDERS, PREPARED, contenders, of_clips, of_files, of_store
 from lit_video.bench.contenders import Contest, Setting
 from lit_video.bench.prepared import Prepared
 from lit_video.loading.counters import Counts
 from lit_video.support.errors import LitVideoError
 
-MODULES = (contenders, of_clips, of_files)
+MODULES = (contenders, of_clips, of_files, of_store)
 CACHES = Path("/proc/sys/vm/drop_caches")
 
 
@@ -107,9 +107,9 @@ def run(name: str, setting: Setting, skip: int, images: int, cold: bool = False)
     while seen < skip or first is None:
         seen += len(next(batches))
         first = first or time.perf_counter() - began
-    if cold and seen <= skip:
+    if cold and skip:
         drop_caches()
-    if seen > skip:  # the first batch is part of what is timed
+    if not skip:  # the first batch is part of what is timed
         start, timed = began, seen
     else:
         start, timed = time.perf_counter(), 0

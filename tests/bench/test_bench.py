@@ -92,6 +92,11 @@ def test_a_row_counts_what_was_decoded_after_the_clock_started(paths, tmp_path):
     assert run("limit", alone, skip=16, images=16)["decode_amplification"] is None
 
 
+def test_what_is_skipped_ends_with_a_batch_and_is_not_timed(paths, tmp_path):
+    row = run("sequential", setting_of(paths, tmp_path), skip=BATCH + 1, images=BATCH)
+    assert row["images"] == BATCH
+
+
 def test_a_model_that_consumes_slowly_sets_the_pace(paths, tmp_path):
     row = run("ours", setting_of(paths, tmp_path, images_per_s=200.0), skip=BATCH, images=64)
     assert row["images_per_s"] < 210
