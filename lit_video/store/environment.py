@@ -26,7 +26,7 @@ WHAT, VERSION = "frames decoded by lit_video", 1  # of what lies here, in HEADER
 HEADER, DATA, LOCK = "store.json", "data.mdb", "lock.mdb"
 FILES = (DATA, LOCK, HEADER)
 
-MAP_BYTES = 2**44  # of addresses, not of memory or disk: all that a store can ever grow to
+MAP_BYTES = 2**42  # of addresses, not of memory or disk: all that a store can ever grow to. A process has 32 times this
 MAX_READERS = 1024  # transactions at a time, of all processes
 LEAST_BYTES = 2**20  # of free disk: with less, the table of readers might find no page, which kills a process
 SECONDS = 1.0  # between two looks at whether the files are still there

@@ -6,6 +6,7 @@ import os
 import warnings
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,10 @@ class FrameStore:
         if self._environment is not None and self._process == os.getpid():
             close_environment(self._environment)
         self._environment = None
+
+    def __del__(self) -> None:
+        with suppress(Exception):  # of what is half made, or half gone with the interpreter
+            self.close()
 
     # This process, and what is wrong in it.
 

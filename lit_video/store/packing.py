@@ -8,10 +8,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 
 from lit_video.support.errors import check_choice
@@ -25,6 +24,7 @@ TOGETHER_BYTES = 5 * 2**20  # of frames that are unpacked in one go, 34 of 224×
 FEW = 3  # up to so many frames are summed one by one, which is quicker than row by row
 
 
+@runtime_checkable
 class Packing(Protocol):
     """How a frame becomes bytes and comes back. Picklable, and used by several threads at once.
 
@@ -120,7 +120,7 @@ class Lossless:
 
 @dataclass(frozen=True)
 class Jpeg:
-    """JPEG, chroma at half the size, as torchvision writes it: a tenth of the bytes, and other pixels.
+    """JPEG, chroma at half the size, with the slow and exact transform: a tenth of the bytes, and other pixels.
 
     Args:
         quality: From 1 to 100.
@@ -139,10 +139,8 @@ class Jpeg:
 
     def pack(self, frame: UInt8[np.ndarray, "3 height width"]) -> bytes:
         """Return the frame as a JPEG file."""
-        from torchvision.io import encode_jpeg
-
-        pixels = torch.from_numpy(np.array(frame))  # torch warns of memory that it may not write to
-        return torch.as_tensor(encode_jpeg(pixels, self.quality)).numpy().tobytes()
+        pixels = np.ascontiguousarray(frame.transpose(1, 2, 0))
+        return _simplejpeg().encode_jpeg(pixels, self.quality, "RGB", "420", fastdct=False)
 
     def unpack(self, packed: Sequence[Buffer], out: UInt8[np.ndarray, "n 3 height width"]) -> None:
         """Decode JPEG files.
@@ -150,17 +148,22 @@ class Jpeg:
         Raises:
             ValueError: One is none, or of another size.
         """
-        from torchvision.io import ImageReadMode, decode_jpeg
-
+        decode, shape = _simplejpeg().decode_jpeg, (*out.shape[2:], 3)
+        memory = _OWN.memory(*shape)
         for one, target in zip(packed, out, strict=True):
-            file = np.array(np.frombuffer(one, np.uint8))
             try:
-                image = torch.as_tensor(decode_jpeg(torch.from_numpy(file), ImageReadMode.RGB)).numpy()
-            except RuntimeError as error:
-                raise ValueError(f"packed must be a JPEG file ({str(error).splitlines()[0]})") from error
-            if image.shape != target.shape:
-                raise ValueError(f"packed must be a frame of {target.shape[1]} × {target.shape[2]} pixels")
-            np.copyto(target, image)
+                image = decode(one, "RGB", fastdct=False, fastupsample=False, buffer=memory)
+            except ValueError as error:
+                raise ValueError(f"packed must be a JPEG file of {shape[0]} × {shape[1]} pixels ({error})") from error
+            if image.shape != shape:
+                raise ValueError(f"packed must be a frame of {shape[0]} × {shape[1]} pixels, got {image.shape[:2]}")
+            np.copyto(target, image.transpose(2, 0, 1))
+
+
+def _simplejpeg() -> Any:
+    import simplejpeg  # torchvision's JPEG is deprecated since 0.29, and will be gone
+
+    return simplejpeg
 
 
 class _OfThread(threading.local):
