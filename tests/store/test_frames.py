@@ -211,6 +211,7 @@ def test_processes_write_at_the_same_time_and_others_read(tmp_path):
     assert served(store_of(tmp_path, index_of((300,), 10)), range(300)) == [True] * 300
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Python 3.12 warns wherever there are threads
 def test_a_forked_process_opens_its_own(tmp_path):
     store, stop = store_of(tmp_path, index_of((60,), 10)), threading.Event()
     fill(store, range(30))
