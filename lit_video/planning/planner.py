@@ -61,21 +61,22 @@ def plan(
         lookahead: Positions that a read looks ahead, W, the missed one included, each frame of a clip being one. 1
             decodes for every position anew.
         budget: The most frames kept for later positions at any time; the missed frame passes even at 0.
-        near: Positions ahead of a read for which it keeps frames whatever is kept: they do not count.
+        near: Positions ahead of a read for which it keeps frames whatever is kept: they do not count. A fetch whose
+            first position is p needs nothing of reads behind p + FETCH - near.
         packs: Keep frames for what is not near packed, to be fetched when they are due.
         stored: Read GOPs that the store takes whole, into it, and fetch what it has.
         hurry: First positions for which no GOP is read whole, since a model waits for them.
 
     Raises:
-        ValueError: `lookahead` under 1, `budget`, `near` or `hurry` under 0, or none near where frames are fetched.
+        ValueError: `lookahead` under 1, `budget`, `near` or `hurry` under 0, or too few near where frames are fetched.
     """
     if lookahead < 1:
         raise ValueError(f"lookahead must be at least 1, got {lookahead}")
     for name, value in (("budget", budget), ("near", near), ("hurry", hurry)):
         if value < 0:
             raise ValueError(f"{name} must be at least 0, got {value}")
-    if near < 1 and (packs or stored is not None):
-        raise ValueError("near must be at least 1 where frames are fetched: a fetch comes after the read it depends on")
+    if near < FETCH and (packs or stored is not None):
+        raise ValueError(f"near must be at least {FETCH} where frames are fetched: a fetch comes after its reads")
     return Plan(order, index, lookahead, budget, near, packs, stored, hurry)
 
 
