@@ -81,10 +81,9 @@ class Setting:
         return VideoIndex.scan(list(self.paths), self.index_dir, progress=False)
 
     def storage(self) -> dict[str, Any]:
-        """Return what VideoLoader is told about keeping frames, where that is not its own choice."""
-        kept = {} if self.keep == "auto" else {"keep": self.keep}
+        """Return what VideoLoader is told about keeping frames: all, for its defaults are not VideoDataModule's."""
         stored = {"store": self.store, "store_packing": self.packing, "store_bytes": self.store_bytes}
-        return kept if self.store is None else {**kept, **stored}
+        return {"keep": self.keep, **stored}
 
 
 class Starter(Dataset):

@@ -32,7 +32,7 @@ def extracted(setting: Setting) -> Prepared:
     """Return the folder of all frames as JPEG, one folder a video: `000007/000123.jpg`."""
 
     def make(folder: Path) -> float:
-        plain = Setting(setting.paths, setting.index_dir, setting.size, workers=setting.workers)
+        plain = Setting(setting.paths, setting.index_dir, setting.size, workers=setting.workers, keep="raw")
         loader = video_loader(plain, plain.index(), SequentialSampler)
         for video_id in range(plain.index().num_videos):
             (folder / f"{video_id:06}").mkdir()

@@ -102,25 +102,21 @@ def test_a_model_that_consumes_slowly_sets_the_pace(paths, tmp_path):
     assert row["images_per_s"] < 210
 
 
-def test_the_loader_is_told_of_stores_only_what_it_would_not_choose_itself(paths, tmp_path, monkeypatch):
+def test_the_loader_is_told_how_frames_are_kept(paths, tmp_path, monkeypatch):
     told = []
 
     class Told(VideoLoader):
         def __init__(self, *_, **options):
-            told.append(options)
+            told.append({name: options[name] for name in ("keep", "store", "store_packing", "store_bytes")})
 
     monkeypatch.setattr(contenders, "VideoLoader", Told)
-    usual = setting_of(paths, tmp_path, packing="raw")
     changed = setting_of(paths, tmp_path, keep="jpeg", store="auto", packing="raw", store_bytes=1 << 30)
-    for setting in (usual, changed):
+    for setting in (setting_of(paths, tmp_path), changed):
         contenders.video_loader(setting, setting.index())
-    assert {name: told[1][name] for name in told[1].keys() - told[0].keys()} == {
-        "keep": "jpeg",
-        "store": "auto",
-        "store_packing": "raw",
-        "store_bytes": 1 << 30,
-    }
-    assert told[0].keys() < told[1].keys()
+    assert told == [
+        {"keep": "auto", "store": None, "store_packing": "lossless", "store_bytes": None},
+        {"keep": "jpeg", "store": "auto", "store_packing": "raw", "store_bytes": 1 << 30},
+    ]
 
 
 class TestDropCaches:

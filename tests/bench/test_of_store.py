@@ -10,7 +10,7 @@ import torch
 from lit_video.bench import of_store
 from lit_video.bench.contenders import Setting, sequential
 from lit_video.bench.of_store import filled, frame_store
-from lit_video.bench.run import contender, prepare
+from lit_video.bench.run import contender, prepare, run
 from lit_video.checks.stamps import read_stamp
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import LitVideoError
@@ -78,6 +78,22 @@ def test_the_store_is_where_the_setting_says(setting, tmp_path):
     assert filled(setting).folder == Path(f"{setting.index_dir}-store")
     index = setting.index()
     assert frame_store(chosen, index).has().all()
+
+
+def test_ours_is_served_from_the_store_that_was_filled_for_blobs(setting, tmp_path):
+    chosen = replace(setting, store=str(tmp_path / "chosen"))
+    length = setting.index().num_frames
+    assert run("ours", setting, skip=0, images=length)["decode_amplification"] == 1
+    filled(chosen)
+    assert not run("ours", chosen, skip=0, images=length)["decode_amplification"]
+
+
+def test_blobs_need_no_filling_after_an_epoch_of_ours(setting, tmp_path, monkeypatch):
+    chosen = replace(setting, store=str(tmp_path / "chosen"))
+    run("ours", chosen, skip=0, images=2 * setting.index().num_frames)
+    assert frame_store(chosen, setting.index()).has().all()
+    monkeypatch.setattr(of_store, "fill_videos", None)  # would fail if it were called
+    assert len(images(contender("blobs")(chosen), 2)) == 2 * BATCH
 
 
 @pytest.mark.filterwarnings("ignore:.*the store's .* bytes are used up:UserWarning")
