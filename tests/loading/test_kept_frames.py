@@ -22,12 +22,13 @@ from lit_video.samplers.uniform import UniformSampler
 from lit_video.samplers.weighted import WeightedSampler
 from lit_video.store.packing import make_packing
 from lit_video.support.errors import DataError, DecodeError
+from tests.fakes import index_of
 from tests.loading.test_faults import INDEX as PRETENDED
 from tests.loading.test_faults import Damaged
 from tests.loading.test_loader import FRAME_BYTES, SIZE, SlowDecoder, loader_of
 
 SAMPLERS = [UniformSampler, ChunkedSampler, ReservoirSampler, partial(WeightedSampler, by="video")]
-FEW = least_slots(4) * FRAME_BYTES  # no room for the 93 frames, unless they are small
+FEW = (least_slots(4) + 8) * FRAME_BYTES  # no room for the 93 frames, unless they are small
 pytestmark = pytest.mark.filterwarnings("ignore:The sampler spreads each chunk")
 
 
@@ -307,12 +308,12 @@ class TestPages:
 class TestAuto:
     """Packing is chosen where a decode costs more than packing saves."""
 
-    population = Population(PRETENDED)
+    population = Population(index_of([600] * 200, 30))
 
     @pytest.mark.parametrize(("decode", "pays"), [(5.9e-3, True), (1e-5, False)])
     def test_by_what_was_measured(self, decode, pays):
         sizes = Sizes(decode, 660e-6, (77_000,) * 8)
-        assert packing_pays(sizes, self.population, 40 * 150_528, 150_528) == pays
+        assert packing_pays(sizes, self.population, 2**30, 150_528) == pays
 
     def test_never_where_all_fits(self, index):
         loader = loader_of(index, keep="auto")
@@ -358,6 +359,6 @@ def test_refuses(index, arguments, sentence):
 
 
 def test_too_little_memory_is_told_in_frames(index):
-    loader = loader_of(index, batch_size=4, keep="lossless", lookahead_bytes=FEW - 1)
+    loader = loader_of(index, batch_size=4, keep="lossless", lookahead_bytes=40 * FRAME_BYTES - 1)
     with pytest.raises(ValueError, match=r"lookahead_bytes must hold 40 frames of 96x96 where frames are packed"):
         next(iter(loader))
