@@ -26,6 +26,7 @@ from lit_video.loading.epoch import Batch
 from lit_video.loading.faults import Fault
 from lit_video.loading.loader import MakeDecoder, VideoLoader
 from lit_video.loading.resume import Place
+from lit_video.planning.budget import least_slots
 from lit_video.samplers.base import Sampler
 from lit_video.samplers.mixture import MixtureSampler
 from lit_video.samplers.sequential import SequentialSampler
@@ -98,6 +99,13 @@ class VideoDataModule(LightningDataModule):
         seed: Of order and augmentation. Same seed, same frames.
         lookahead_bytes: Memory for decoded frames that wait, in each rank.
         lookahead: Positions that a read looks ahead; by default as far as the memory lasts.
+        keep: How frames wait in memory: `raw`; `lossless`, packed, so that more fit and less is decoded; `jpeg`,
+            packed, and no longer the very pixels; `auto`: lossless where by measure it pays, else raw.
+        jpeg_quality: Of JPEG, from 1 to 100.
+        store: A folder on a local disk where decoded frames are kept: each GOP is decoded once, in this run and all
+            others; `auto`: one in the user's cache; None: every epoch decodes anew.
+        store_bytes: Of the store at most; None: what the disk has.
+        store_packing: How frames are stored: `lossless`, `raw` (larger and faster) or `jpeg`.
         index_dir: Where the index is kept; by default in the user's cache folder.
         drop_last: Leave out the last batch where it is short; of training alone.
         shard: How ranks share an epoch: `gop` (each GOP is decoded on as few ranks as can be) or `slot`.
@@ -153,6 +161,11 @@ class VideoDataModule(LightningDataModule):
         seed: int = 0,
         lookahead_bytes: int = 2**30,
         lookahead: int | None = None,
+        keep: str = "auto",
+        jpeg_quality: int = 95,
+        store: str | Path | None = None,
+        store_bytes: int | None = None,
+        store_packing: str = "lossless",
         index_dir: str | Path | None = None,
         drop_last: bool = False,
         shard: str = "gop",
@@ -172,6 +185,11 @@ class VideoDataModule(LightningDataModule):
             "start_method": start_method,
             "lookahead_bytes": lookahead_bytes,
             "lookahead": lookahead,
+            "keep": keep,
+            "jpeg_quality": jpeg_quality,
+            "store": store,
+            "store_bytes": store_bytes,
+            "store_packing": store_packing,
             "drop_last": drop_last,
             "shard": shard,
             "on_error": on_error,
@@ -412,8 +430,15 @@ class VideoDataModule(LightningDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
             device=self.trainer.strategy.root_device if self.trainer else None,
+            last_epoch=self._last_epoch,
             **arguments,
         )
+
+    @property
+    def _last_epoch(self) -> int | None:
+        """Number of the last epoch that the trainer will ask for, as far as it knows."""
+        most = getattr(self.trainer, "max_epochs", None)
+        return None if most is None or most < 1 else most - 1
 
     def _arguments_of_evaluation(self, samples: Population) -> dict[str, Any]:
         """Return a loader's arguments where each sample is wanted once, in order, and memory is the training's."""
@@ -421,7 +446,10 @@ class VideoDataModule(LightningDataModule):
         height, width = parse_size(arguments["size"])
         batch = 3 * height * width * self.batch_size * samples.frames_per_sample
         memory = min(arguments["lookahead_bytes"], EVALUATION_BATCHES * batch)
-        return arguments | {"lookahead_bytes": memory, "lookahead": None, "drop_last": False, "pad_last": True}
+        if arguments["store"] is not None:
+            memory = max(memory, 3 * height * width * least_slots(self.batch_size * samples.frames_per_sample))
+        changed = {"lookahead_bytes": memory, "lookahead": None, "keep": "raw", "drop_last": False, "pad_last": True}
+        return arguments | changed
 
     def count_anew(self) -> None:
         """Forget what was counted: a search for a batch size comes before the training."""

@@ -2,13 +2,17 @@
 
 ::
 
-    exercise_data -> contenders, of_clips -> run (one contender) -> compare (all of them, in turn)
+    exercise_data -> contenders, of_clips, of_files, of_store -> run (one contender) -> compare (all of them, in turn)
 
 Is given a folder of videos; hands on rows of measurements. May not know who asked.
 """
 
-# Names of the functions in `contenders` and `of_clips`, here so that a command line is read without torch.
+# Names of the functions in these modules, here so that a command line is read without torch.
 CONTENDERS = (
     "baseline", "limit", "sequential", "ours", "ours_torchcodec", "chunked", "torchcodec",
     "clips", "chunked_by_8", "torchcodec_clips",
+    "imagefolder", "litdata", "blobs", "blobs_uniform",
 )  # fmt: skip
+
+# Contenders that read what is made of the videos beforehand, by the functions named.
+PREPARED = {"imagefolder": "extracted", "litdata": "chunks", "blobs": "filled", "blobs_uniform": "filled"}

@@ -8,14 +8,19 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from lit_video.bench import PREPARED
 from lit_video.bench.contenders import Setting
+from lit_video.bench.run import check_drop_caches
 from lit_video.index.files import find_files
 from lit_video.measuring.throughput import machine
 from lit_video.support.errors import DataError, LitVideoError
@@ -26,6 +31,8 @@ def compare(chosen: argparse.Namespace) -> list[dict[str, Any]]:
     files = [str(file) for file in find_files(chosen.root)]
     if chosen.videos and max(chosen.videos) > len(files):
         raise DataError(f"{chosen.root}: {len(files)} files, fewer than --videos asks for.\nAsk for fewer")
+    if chosen.drop_caches:
+        check_drop_caches()
     tasks = [
         (number, contender, videos)
         for number in range(chosen.rounds)
@@ -33,24 +40,44 @@ def compare(chosen: argparse.Namespace) -> list[dict[str, Any]]:
         for contender in chosen.contenders
     ]
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
+    with _folder(chosen.prepared) as folder:
         for number, contender, videos in track(tasks, "Measuring", transient=True):
-            setting = Setting(
-                tuple(files[:videos]),
-                f"{folder}/{videos}",
-                chosen.size,
-                chosen.batch_size,
-                chosen.workers,
-                chosen.augment,
-                number,
-                chosen.lookahead_bytes,
-                chosen.images_per_s,
-            )
+            setting = _setting(chosen, files[:videos], folder / str(videos), number)
             setting.index()  # once, before the clock
+            task = {"contender": contender, "setting": asdict(setting)}
+            made = _run({**task, "prepare": True}) if contender in PREPARED else {}
             counts = {key: of.get(contender, of[""]) for key, of in (("skip", chosen.skip), ("images", chosen.images))}
-            task = {"contender": contender, "setting": asdict(setting), **counts}
-            rows.append({"round": number, "videos": videos, **_run(task)})
+            row = _run({**task, **counts, "cold": chosen.drop_caches})
+            rows.append({"round": number, "videos": videos, **row, **made})
     return rows
+
+
+@contextmanager
+def _folder(chosen: str | None) -> Iterator[Path]:
+    """Give the folder of indexes and of what contenders have made: the one that was chosen, or one that is deleted."""
+    if chosen:
+        yield Path(chosen)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def _setting(chosen: argparse.Namespace, files: list[str], index_dir: Path, number: int) -> Setting:
+    return Setting(
+        tuple(files),
+        str(index_dir),
+        size=chosen.size,
+        batch_size=chosen.batch_size,
+        workers=chosen.workers,
+        augment=chosen.augment,
+        seed=number,
+        lookahead_bytes=chosen.lookahead_bytes,
+        images_per_s=chosen.images_per_s,
+        keep=chosen.keep,
+        store=chosen.store,
+        packing=chosen.store_packing,
+        store_bytes=chosen.store_bytes,
+    )
 
 
 def _run(task: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +108,23 @@ def print_rows(rows: list[dict[str, Any]], chosen: argparse.Namespace) -> None:
     for videos in dict.fromkeys(row["videos"] for row in rows):
         for contender in chosen.contenders:
             table.add_row(str(videos), contender, *_cells(rows, videos, contender, chosen.contenders[0]))
-    Console(width=130).print(table)
+    console = Console(width=130)
+    console.print(table)
+    for told in preparations(rows):
+        console.print(told, highlight=False)
+
+
+def preparations(rows: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each contender that reads what was made before: what that took is in none of its columns."""
+    made = dict[tuple[str, int], dict[str, Any]]()
+    for row in rows:
+        if "prepare_seconds" in row:  # of the first round: later ones find a store filled
+            made.setdefault((row["contender"], row["videos"]), row)
+    return [
+        f"{contender}, {videos} video{'s' * (videos > 1)}: made before the clock in {row['prepare_seconds']:.1f} s,"
+        f" {row['prepared_bytes'] / 2**20:.1f} MiB"
+        for (contender, videos), row in made.items()
+    ]
 
 
 def _cells(rows: list[dict[str, Any]], videos: int, contender: str, first: str) -> list[str]:

@@ -26,7 +26,7 @@ from lit_video.decoders.base import Decoder
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.scaler import Scaler
 from lit_video.decoders.torchcodec import TorchCodecDecoder
-from lit_video.index import VideoIndex
+from lit_video.index import Samples, VideoIndex
 from lit_video.loading.counters import Counts
 from lit_video.loading.loader import VideoLoader
 from lit_video.samplers.base import Sampler
@@ -56,6 +56,10 @@ class Setting:
         seed: Of the order.
         lookahead_bytes: Memory for frames that wait.
         images_per_s: Speed of a model that consumes the batches; None: none.
+        keep: How frames that wait in memory are kept: `auto`, `raw`, `lossless` or `jpeg`.
+        store: Folder of frames that were decoded once, or `auto`; None: nothing is stored.
+        packing: How the store keeps them: `raw`, `lossless` or `jpeg`.
+        store_bytes: Room for them; None: as much as there is.
     """
 
     paths: tuple[str, ...]
@@ -67,10 +71,20 @@ class Setting:
     seed: int = 0
     lookahead_bytes: int = 2**30
     images_per_s: float | None = None
+    keep: str = "auto"
+    store: str | None = None
+    packing: str = "lossless"
+    store_bytes: int | None = None
 
     def index(self) -> VideoIndex:
         """Return the videos' index."""
         return VideoIndex.scan(list(self.paths), self.index_dir, progress=False)
+
+    def storage(self) -> dict[str, Any]:
+        """Return what VideoLoader is told about keeping frames, where that is not its own choice."""
+        kept = {} if self.keep == "auto" else {"keep": self.keep}
+        stored = {"store": self.store, "store_packing": self.packing, "store_bytes": self.store_bytes}
+        return kept if self.store is None else {**kept, **stored}
 
 
 class Starter(Dataset):
@@ -137,18 +151,29 @@ def ours(
     decoder: Callable[..., Decoder] = PyAVDecoder,
 ) -> Contest:
     """Load with VideoLoader, one epoch after another."""
-    index = setting.index()
-    loader = VideoLoader(
-        index,
-        sampler(index=index, seed=setting.seed),
+    loader = video_loader(setting, setting.index(), sampler, decoder)
+    return _augmented(loader, setting), loader.counts
+
+
+def video_loader(
+    setting: Setting,
+    samples: Samples,
+    sampler: Callable[..., Sampler] = UniformSampler,
+    decoder: Callable[..., Decoder] = PyAVDecoder,
+    batch_size: int | None = None,
+) -> VideoLoader:
+    """Return the VideoLoader of a setting."""
+    return VideoLoader(
+        samples,
+        sampler(samples, seed=setting.seed),
         decoder,
         size=setting.size,
-        batch_size=setting.batch_size,
+        batch_size=batch_size or setting.batch_size,
         threads=setting.workers,
         lookahead_bytes=setting.lookahead_bytes,
         seed=setting.seed,
+        **setting.storage(),
     )
-    return _augmented(loader, setting), loader.counts
 
 
 def _augmented(loader: VideoLoader, setting: Setting) -> Batches:
@@ -175,15 +200,16 @@ def ours_torchcodec(setting: Setting) -> Contest:
 
 def limit(setting: Setting) -> Contest:
     """Decode and scale in the order of the files, with nothing else to do: the most that this machine gives."""
-    return _limit(setting), None
-
-
-def _limit(setting: Setting) -> Batches:
-    ready: queue.Queue[Tensor | Exception] = queue.Queue(maxsize=2 * setting.workers)
-    ended = threading.Event()
     usable = setting.index().paths
     paths = [usable[number :: setting.workers] or usable for number in range(setting.workers)]
-    threads = [threading.Thread(target=_decode_files, args=(some, setting, ready, ended)) for some in paths]
+    return on_threads([_decoded(some, setting) for some in paths]), None
+
+
+def on_threads(sources: Sequence[Iterator[Tensor]]) -> Batches:
+    """Yield the batches of all sources as they come, each source advanced by a thread of its own."""
+    ready: queue.Queue[Tensor | Exception] = queue.Queue(maxsize=2 * len(sources))
+    ended = threading.Event()
+    threads = [threading.Thread(target=_advance, args=(source, ready, ended)) for source in sources]
     for thread in threads:
         thread.start()
     try:
@@ -200,21 +226,27 @@ def _limit(setting: Setting) -> Batches:
                     ready.get(timeout=0.01)
 
 
-def _decode_files(paths: Sequence[str], setting: Setting, ready: queue.Queue, ended: threading.Event) -> None:
+def _advance(source: Iterator[Tensor], ready: queue.Queue, ended: threading.Event) -> None:
     try:
-        _decode_for_ever(paths, setting, ready, ended)
+        while not ended.is_set():
+            ready.put(next(source))
     except Exception as error:
         ready.put(error)
 
 
-def _decode_for_ever(paths: Sequence[str], setting: Setting, ready: queue.Queue, ended: threading.Event) -> None:
+def _decoded(paths: Sequence[str], setting: Setting) -> Iterator[Tensor]:
     scaler = Scaler((setting.size, setting.size), "crop", "bilinear", "bt601")
     pictures = (picture for path in itertools.cycle(paths) for picture in _pictures(path))
-    while not ended.is_set():
-        batch = torch.empty((setting.batch_size, 3, setting.size, setting.size), dtype=torch.uint8)
+    while True:
+        batch = empty_batch(setting)
         for image in batch:
             scaler.write(next(pictures), image)
-        ready.put(batch)
+        yield batch
+
+
+def empty_batch(setting: Setting) -> Tensor:
+    """Return memory for a batch: uint8 [B, 3, size, size]."""
+    return torch.empty((setting.batch_size, 3, setting.size, setting.size), dtype=torch.uint8)
 
 
 def _pictures(path: str) -> Iterator[VideoFrame]:

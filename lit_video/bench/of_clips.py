@@ -11,10 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lit_video.bench.contenders import Contest, PerVideo, Setting, epochs, ours
-from lit_video.decoders.pyav import PyAVDecoder
+from lit_video.bench.contenders import Contest, PerVideo, Setting, epochs, ours, video_loader
 from lit_video.index import Population
-from lit_video.loading.loader import VideoLoader
 from lit_video.samplers.base import Sampler
 from lit_video.samplers.chunked import ChunkedSampler
 from lit_video.samplers.uniform import UniformSampler
@@ -25,16 +23,7 @@ LENGTH = 8
 def clips(setting: Setting, sampler: Callable[..., Sampler] = UniformSampler) -> Contest:
     """Load with VideoLoader clips that begin at uniformly random frames."""
     population = Population(setting.index(), clip_length=LENGTH)
-    loader = VideoLoader(
-        population,
-        sampler(population, seed=setting.seed),
-        PyAVDecoder,
-        size=setting.size,
-        batch_size=max(1, setting.batch_size // LENGTH),
-        threads=setting.workers,
-        lookahead_bytes=setting.lookahead_bytes,
-        seed=setting.seed,
-    )
+    loader = video_loader(setting, population, sampler, batch_size=max(1, setting.batch_size // LENGTH))
 
     def images() -> Any:
         while True:

@@ -1,19 +1,29 @@
-"""One contender, once, in this process: `python -m lit_video.bench.run JSON` prints a row of JSON."""
+"""One contender, once, in this process: `python -m lit_video.bench.run JSON` prints a row of JSON.
+
+Or what the contender reads is made, and nothing is timed but that: the row says what it took.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
 
-from lit_video.bench import CONTENDERS, contenders, of_clips
+from lit_video.bench import CONTENDERS, PREPARED, contenders, of_clips, of_files, of_store
 from lit_video.bench.contenders import Contest, Setting
+from lit_video.bench.prepared import Prepared
 from lit_video.loading.counters import Counts
+from lit_video.support.errors import LitVideoError
+
+MODULES = (contenders, of_clips, of_files, of_store)
+CACHES = Path("/proc/sys/vm/drop_caches")
 
 
 class Watch(threading.Thread):
@@ -43,16 +53,52 @@ class Watch(threading.Thread):
 def contender(name: str) -> Callable[[Setting], Contest]:
     """Return a contender by its name."""
     assert name in CONTENDERS
-    return getattr(contenders, name, None) or getattr(of_clips, name)
+    return _function(name)
 
 
-def run(name: str, setting: Setting, skip: int, images: int) -> dict[str, Any]:
+def _function(name: str) -> Callable[[Setting], Any]:
+    return next(getattr(module, name) for module in MODULES if hasattr(module, name))
+
+
+def prepare(name: str, setting: Setting) -> dict[str, Any]:
+    """Make what a contender reads, unless it is there; return how long that took and how large it is, for its rows."""
+    made: Prepared = _function(PREPARED[name])(setting)
+    return {"prepare_seconds": made.seconds, "prepared_bytes": made.num_bytes}
+
+
+def check_drop_caches() -> None:
+    """Check that the page cache can be dropped.
+
+    Raises:
+        LitVideoError: It cannot, by this user or on this system.
+    """
+    if not os.access(CACHES, os.W_OK):
+        raise LitVideoError(f"--drop-caches writes to {CACHES}, which this user cannot.\nRun it as root, or without it")
+
+
+def drop_caches() -> None:
+    """Have the next reads come from the disk. What a process has mapped and touched stays in memory."""
+    check_drop_caches()
+    os.sync()  # pages that are yet to be written stay as well
+    CACHES.write_text("3")
+
+
+def run(name: str, setting: Setting, skip: int, images: int, cold: bool = False) -> dict[str, Any]:
     """Load `skip` images, then time the next `images`, whole batches each.
+
+    Args:
+        name: Of the contender.
+        setting: What it is to load.
+        skip: Images before the clock starts.
+        images: Images to time.
+        cold: Drop the page cache before the contender begins, and again before the clock starts.
 
     Returns:
         The row: images timed, seconds, images_per_s, time to the first batch, wait after the skipped ones, peak
         memory and open files, and of ours the decode amplification of the timed part.
     """
+    if cold:
+        drop_caches()
     watch = Watch()
     watch.start()
     began = time.perf_counter()
@@ -61,7 +107,9 @@ def run(name: str, setting: Setting, skip: int, images: int) -> dict[str, Any]:
     while seen < skip or first is None:
         seen += len(next(batches))
         first = first or time.perf_counter() - began
-    if seen > skip:  # the first batch is part of what is timed
+    if cold and skip:
+        drop_caches()
+    if not skip:  # the first batch is part of what is timed
         start, timed = began, seen
     else:
         start, timed = time.perf_counter(), 0
@@ -102,7 +150,8 @@ def main() -> None:
     """Run what the argument says."""
     task = json.loads(sys.argv[1])
     task["setting"]["paths"] = tuple(task["setting"]["paths"])
-    print(json.dumps(run(task["contender"], Setting(**task["setting"]), task["skip"], task["images"])))
+    setting, does = Setting(**task.pop("setting")), prepare if task.pop("prepare", False) else run
+    print(json.dumps(does(task.pop("contender"), setting, **task)))
 
 
 if __name__ == "__main__":

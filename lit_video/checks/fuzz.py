@@ -26,6 +26,7 @@ from lit_video.checks.stamps import write_stamped
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import VideoIndex
 from lit_video.planning.planner import plan
+from lit_video.planning.reads import GopRead
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import LitVideoError
 from lit_video.support.rng import rng
@@ -128,6 +129,7 @@ def try_one(path: Path, folder: Path) -> str:
         decoder = PyAVDecoder(index, SIZE, max_open=1)
         out = torch.zeros((64, 3, *SIZE), dtype=torch.uint8)
         for read in plan(UniformSampler(index, 0).order(0)[:64], index, 8, 64):
+            assert isinstance(read, GopRead)
             decoder.decode(read, list(out[: len(read.frame_indices)]))
         return "decoded"
     except LitVideoError as error:

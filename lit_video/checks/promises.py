@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, UInt8
+from torch import Tensor
 
 from lit_video.checks.simulated_variance import check_variance
 from lit_video.checks.stamps import read_stamp, write_stamped
@@ -207,10 +208,48 @@ def _check_video(decoder: Decoder, index: VideoIndex, video_id: int) -> None:
         start = int(index.start_of(np.array([first + frames[0]]))[0])
         assert start == 10 * gop, f"{index.path(video_id)}: keyframe expected at {10 * gop}, the index says {start}"
         out = torch.zeros((len(frames), 3, 64, 96), dtype=torch.uint8, device=decoder.device)
-        decoder.decode(GopRead(video_id, start, frames, tuple((place,) for place in range(len(frames)))), list(out))
+        read = GopRead(video_id, start, frames, tuple((place,) for place in range(len(frames))))
+        decoder.decode(read, list(out))
         for frame, image in zip(frames, out, strict=True):
             found = read_stamp(image)
             assert found == (video_id, frame), f"asked for video and frame {(video_id, frame)}, got {found}"
+        if not out.is_cuda:
+            one_by_one = OneByOne(torch.zeros_like(out))
+            decoder.decode(read, one_by_one)
+            same = torch.equal(one_by_one.finish(), out)
+            assert same, "a tensor of `out` is taken when its frame is there, and written before the next is taken"
+
+
+class OneByOne:
+    """Gives a decoder the same memory for each frame, and keeps what it wrote when it takes the next one.
+
+    Args:
+        out: Where frames are kept, `[n, 3, height, width]`.
+    """
+
+    def __init__(self, out: UInt8[Tensor, "n 3 height width"]) -> None:
+        self._out, self._memory = out, torch.zeros_like(out[0])
+        self._taken, self._place = set[int](), -1
+
+    def __len__(self) -> int:
+        return len(self._out)
+
+    def __getitem__(self, place: int) -> UInt8[Tensor, "3 height width"]:
+        if place >= len(self._out):
+            raise IndexError(place)
+        self.finish()
+        assert place not in self._taken, f"a tensor of `out` is taken once, and that of place {place} was taken again"
+        self._taken.add(place)
+        self._place = place
+        return self._memory
+
+    def finish(self) -> UInt8[Tensor, "n 3 height width"]:
+        """Keep what was written last, and return all frames."""
+        if self._place >= 0:
+            self._out[self._place].copy_(self._memory)
+            self._memory.zero_()
+            self._place = -1
+        return self._out
 
 
 def _check_damage(make_decoder: Callable[[VideoIndex, tuple[int, int]], Decoder], folder: Path, codec: str) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
-from torch import Tensor
 
+from lit_video.decoders.base import Frames
 from lit_video.index import Samples, VideoIndex
 from lit_video.index.population import as_population
 from lit_video.loading.epoch import Batch
@@ -35,10 +34,10 @@ class NumberedPictures:
     def __init__(self, index: VideoIndex, size: tuple[int, int]) -> None:
         """Take what a decoder is given, and need none of it."""
 
-    def decode(self, read: GopRead, out: Sequence[UInt8[Tensor, "3 height width"]]) -> None:
+    def decode(self, read: GopRead, out: Frames) -> None:
         """Write the numbers."""
-        for frame_index, image in zip(read.frame_indices, out, strict=True):
-            image[:2, 0, :DIGITS] = torch.tensor([_digits(read.video_id), _digits(frame_index)], dtype=torch.uint8)
+        for place, frame_index in enumerate(read.frame_indices):
+            out[place][:2, 0, :DIGITS] = torch.tensor([_digits(read.video_id), _digits(frame_index)], dtype=torch.uint8)
 
     def close(self) -> None:
         """Close nothing."""

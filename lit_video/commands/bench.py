@@ -11,6 +11,8 @@ from lit_video.bench import CONTENDERS
 from lit_video.commands.parsing import Parser, nearest, positive
 from lit_video.support.errors import told_in_a_sentence
 
+PACKINGS = ("raw", "lossless", "jpeg")
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make data, or compare contenders, as the command line says."""
@@ -50,6 +52,14 @@ def parser() -> Parser:
     run.add_argument("--workers", type=positive, default=2, help="threads or processes that decode")
     run.add_argument("--augment", action="store_true", help="random resized crop and colour jitter in all contenders")
     run.add_argument("--lookahead-bytes", type=positive, default=2**30, help="for frames that wait")
+    run.add_argument("--keep", choices=(*PACKINGS, "auto"), default="auto", help="how frames that wait are kept")
+    run.add_argument("--store", help="folder in which VideoLoader stores decoded frames, or auto; none by default")
+    run.add_argument("--store-packing", choices=PACKINGS, default="lossless", help="how the store keeps frames")
+    run.add_argument("--store-bytes", type=positive, help="room for stored frames; by default what the disk has")
+    run.add_argument(
+        "--drop-caches", action="store_true", help="drop the page cache before the clock starts; root only"
+    )
+    run.add_argument("--prepared", help="folder in which JPEGs, chunks and indexes stay for the next run; else deleted")
     run.add_argument("--images-per-s", type=float, help="speed of a model that consumes the images")
     run.add_argument("--json", help="also write all rows to this file")
     return reads

@@ -15,6 +15,7 @@ COMMANDS = {
     "doctor": "what works on this machine: lit-video doctor",
     "fuzz": "index and decode damaged videos: lit-video fuzz --mutants 2000",
     "show-batch": "the first random batch as one picture: lit-video show-batch data.root=FOLDER",
+    "store": "decode once, and keep it: lit-video store fill data.root=FOLDER data.store=auto",
     "sweep": "rank the jobs of a sweep again: lit-video sweep multirun/DATE/TIME",
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Protocol, runtime_checkable
 
@@ -20,6 +19,18 @@ LISTED = 5  # files that a message names
 
 
 @runtime_checkable
+class Frames(Protocol):
+    """Where a decoder writes: a list of tensors does, or what has a tensor ready when it is asked for one.
+
+    Nobody looks at a tensor but who will write it: it may be the memory that the frame before was written to.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int, /) -> UInt8[Tensor, "3 height width"]: ...
+
+
+@runtime_checkable
 class Decoder(Protocol):
     """Decodes exactly the frames that it is asked for. Used by one thread at a time; threads have one each.
 
@@ -33,16 +44,24 @@ class Decoder(Protocol):
     A decoder that cannot read all that FFmpeg can may say so by an attribute `codecs`, a frozenset of FFmpeg's names of
     codecs, of the class or of what is made: `check_codecs` then refuses other files before anything is decoded. None,
     as where there is none, is anything.
+
+    A decoder whose frames may be kept in a store names by an attribute `look`, a string, all that determines their
+    pixels beside file and size: its options, and the versions of what decodes and scales. Two decoders of one look give
+    the very same pixels.
     """
 
     device: torch.device
     start_method: str | None
 
-    def decode(self, read: GopRead, out: Sequence[UInt8[Tensor, "3 height width"]]) -> None:
+    def decode(self, read: GopRead, out: Frames) -> None:
         """Write the wanted frames of `read` into `out`, one tensor a frame, in the order of `read.frame_indices`.
 
+        On the CPU, each tensor of `out` is taken once, in any order, when its frame is there, and written whole before
+        the next one is taken: so `out` may be one frame's memory, which is packed and handed out again.
+
         Raises:
-            DecodeError: A frame cannot be had exactly. A neighbour is never given in its place.
+            DecodeError: A frame cannot be had exactly. A neighbour is never given in its place; the others are written,
+                and of the missing ones no tensor was taken.
         """
         ...
 

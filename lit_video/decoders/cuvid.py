@@ -15,12 +15,13 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+import av
 import torch
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from jaxtyping import UInt8
 from torch import Tensor
 
+from lit_video.decoders.base import Frames
 from lit_video.decoders.codecs import Decoder, SharedCodecs
 from lit_video.decoders.colour import LUMA_WEIGHTS, Box, cut, write_frames
 from lit_video.decoders.device import CudaOps, DeviceOps
@@ -81,6 +82,7 @@ class CuvidDecoder:
         device_ops: All that touches CUDA.
 
     Attributes:
+        look: What determines the pixels of a frame beside its file and size.
         on_cpu: Ids of the videos that are decoded on the CPU.
         num_from_cpu: Frames that were decoded on the CPU and copied to the GPU so far.
 
@@ -122,6 +124,8 @@ class CuvidDecoder:
         self.device = self._ops.resolve(device)
         self._index, self._size, self._route, self._fit = index, parse_size(size), route, fit
         self._interpolation, self._untagged = interpolation, untagged
+        options = f"{route} {fit} {interpolation} untagged={untagged} fallback={fallback}"
+        self.look = f"cuvid {options}, libavcodec {av.library_versions['libavcodec'][0]}"
         ordinal = self.device.index or 0
         make = OnGpu(index, ordinal) if route == "hwaccel" else OnGpuByCuvid(index, ordinal, self._size, fit)
         self._codecs = SharedCodecs(index, make, num_kept=max_decoders)
@@ -146,7 +150,7 @@ class CuvidDecoder:
         """Containers opened so far."""
         return self._videos.num_opened + (self._cpu_decoder.num_opened if self._cpu_decoder else 0)
 
-    def decode(self, read: GopRead, out: Sequence[UInt8[Tensor, "3 height width"]]) -> None:
+    def decode(self, read: GopRead, out: Frames) -> None:
         """Write the wanted frames of `read` into `out`; they are there when this returns, for any stream.
 
         Raises:
@@ -155,7 +159,7 @@ class CuvidDecoder:
         """
         with self._working():
             if read.video_id in self.on_cpu:
-                self._copy_from_cpu(read, out)
+                self._copy_from_cpu(read, [out[place] for place in range(len(out))])
             else:
                 self._decode(read, out)
 
@@ -229,7 +233,7 @@ class CuvidDecoder:
             self._ops.synchronize()
         self.num_from_cpu += len(out)
 
-    def _decode(self, read: GopRead, out: Sequence[Tensor]) -> None:
+    def _decode(self, read: GopRead, out: Frames) -> None:
         place = {frame_index: number for number, frame_index in enumerate(read.frame_indices)}
         boxes, targets, look = list[Box](), list[Tensor](), None
         try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import av
 import torch
-from jaxtyping import UInt8
-from torch import Tensor
 
+from lit_video.decoders.base import Frames
 from lit_video.decoders.geometry import FITS, INTERPOLATIONS, parse_size
 from lit_video.decoders.reader import OpenVideos
 from lit_video.decoders.scaler import UNTAGGED, Scaler
@@ -38,6 +38,9 @@ class PyAVDecoder:
         max_decoders: Decoders that these have at most, about 18 MiB each at 1080p; files encoded alike share one.
         trust_flags: Take pictures for damaged of which only the decoder says so. False delivers them as a sequential
             decode does, for files that every player plays and whose decoder complains of all.
+
+    Attributes:
+        look: What determines the pixels of a frame beside its file and size.
 
     Raises:
         DeviceError: FFmpeg cannot map HDR here.
@@ -71,6 +74,9 @@ class PyAVDecoder:
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.trust_flags = trust_flags
+        versions = " ".join(f"{name} {av.library_versions[name][0]}" for name in ("libavcodec", "libswscale"))
+        options = f"{fit} {interpolation} untagged={untagged} hdr={hdr} trust_flags={trust_flags}"
+        self.look = f"pyav {options}, {versions}"
         self._videos = OpenVideos(index, max_open, skip_unwanted, max_decoders=max_decoders, trust_flags=trust_flags)
         self._index = index
         self._scaler = Scaler(parse_size(size), fit, interpolation, untagged, hdr)
@@ -80,7 +86,7 @@ class PyAVDecoder:
         """Containers opened so far."""
         return self._videos.num_opened
 
-    def decode(self, read: GopRead, out: Sequence[UInt8[Tensor, "3 height width"]]) -> None:
+    def decode(self, read: GopRead, out: Frames) -> None:
         """Write the wanted frames of `read` into `out`.
 
         Raises:

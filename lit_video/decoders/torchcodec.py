@@ -13,6 +13,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from lit_video.decoders.base import Frames
 from lit_video.decoders.colour import resize
 from lit_video.decoders.geometry import FITS, Geometry, fit_picture, parse_size
 from lit_video.decoders.nvdec import NUMBERS
@@ -23,6 +24,8 @@ from lit_video.planning.planner import GopRead
 from lit_video.support.errors import DecodeError, DeviceError, check_choice
 
 MOST_SECONDS_OFF = 1e-4  # of a frame that is shown when the index says; beyond, torchcodec counted other frames
+
+NOT_THERE = (RuntimeError, IndexError, OSError, ValueError)  # what torchcodec raises for a frame that it cannot give
 
 
 class TorchCodecDecoder:
@@ -38,6 +41,9 @@ class TorchCodecDecoder:
         device: `cpu`, `cuda` (the process's current device) or `cuda:1`.
         fit: `crop` keeps the largest box in the middle that has the frame's shape; `squash` distorts.
         max_open: Files that stay open at most.
+
+    Attributes:
+        look: What determines the pixels of a frame beside its file and size.
 
     Raises:
         DeviceError: torchcodec cannot be loaded, or there is no such GPU.
@@ -62,6 +68,7 @@ class TorchCodecDecoder:
         self._files: OrderedDict[int, Any] = OrderedDict()
         self._by_pyav = PyAVDecoder(index, size, fit, max_open=max_open)
         self._num_opened = 0
+        self.look = f"torchcodec {_versions()} {self.device.type} {fit}; else {self._by_pyav.look}"
 
     @property
     def num_opened(self) -> int:
@@ -78,7 +85,7 @@ class TorchCodecDecoder:
         """Two on a GPU; on the CPU as many as there are cores."""
         return 2 if self.device.type == "cuda" else None
 
-    def decode(self, read: GopRead, out: Sequence[UInt8[Tensor, "3 height width"]]) -> None:
+    def decode(self, read: GopRead, out: Frames) -> None:
         """Write the wanted frames of `read` into `out`.
 
         Raises:
@@ -93,47 +100,48 @@ class TorchCodecDecoder:
         if self.device.type != "cpu":
             self._decode(read, out)
             return
-        by_pyav = self._is_odd(read.video_id)
-        if not by_pyav:
+        missing = list(read.frame_indices)
+        if not self._is_odd(read.video_id):
             try:
                 self._decode(read, out)
-            except DecodeError:  # what it cannot find may be there all the same
-                by_pyav = True
-        if by_pyav:
-            self._by_pyav.decode(read, out)
+            except DecodeError as error:  # what it cannot find may be there all the same
+                missing = error.missing
+            else:
+                return
+        self._by_pyav.decode(*_only(missing, read, out))
 
-    def _decode(self, read: GopRead, out: Sequence[Tensor]) -> None:
+    def _decode(self, read: GopRead, out: Frames) -> None:
         expected = self._index.pts_seconds(int(self._index.offset[read.video_id]) + np.array(read.frame_indices))
-        presentation, wrong = self._index.presentation(read.video_id), []
-        for frame_index, seconds, target in zip(read.frame_indices, expected.tolist(), out, strict=True):
-            frame = self._frame(read, frame_index)
-            if abs(frame.pts_seconds - seconds) > MOST_SECONDS_OFF:
-                wrong.append(frame_index)
+        presentation, missing = self._index.presentation(read.video_id), dict[int, str]()
+        for place, (frame_index, seconds) in enumerate(zip(read.frame_indices, expected.tolist(), strict=True)):
+            try:
+                frame = self._frame(read.video_id, frame_index, seconds)
+            except NOT_THERE as error:
+                missing[frame_index] = str(error).splitlines()[0]
                 continue
             image = self._fit_frame(frame.data, presentation)
             if image.is_cuda:
-                target.copy_(image)
+                out[place].copy_(image)
             else:  # torch would divide a copy of this size between threads that wait for each other
-                np.copyto(target.numpy(), image.numpy())
+                np.copyto(out[place].numpy(), image.numpy())
         if self.device.type == "cuda":  # where some frames are refused the others are delivered
             torch.cuda.current_stream(self.device).synchronize()
-        if wrong:
-            raise self._error(read, wrong, "torchcodec gave frames of other times")
+        if missing:
+            raise self._error(read, list(missing), next(iter(missing.values())))
 
     def _is_odd(self, video_id: int) -> bool:
         """Tell whether torchcodec cannot be asked: it goes by times, and goes on with a decoder that met damage."""
         return self._index.made(video_id) != "exact" or bool(self._index.damage(video_id))
 
-    def _frame(self, read: GopRead, frame_index: int) -> Any:
+    def _frame(self, video_id: int, frame_index: int, seconds: float) -> Any:
         """Return one frame: `get_frames_at` would copy each into a tensor of all, which torch divides likewise."""
-        try:
-            decoder = self._open(read.video_id)
-            frame = decoder.get_frame_at(frame_index)
-        except (RuntimeError, IndexError, OSError, ValueError) as error:
-            raise self._error(read, read.frame_indices, str(error).splitlines()[0]) from error
+        decoder = self._open(video_id)
+        frame = decoder.get_frame_at(frame_index)
+        if abs(frame.pts_seconds - seconds) > MOST_SECONDS_OFF:
+            raise ValueError("torchcodec gave frames of other times")
         if self.device.type == "cuda" and bool(decoder.cpu_fallback):
             raise DeviceError(
-                f"{self._index.path(read.video_id)}: torchcodec decoded on the CPU, not on the GPU"
+                f"{self._index.path(video_id)}: torchcodec decoded on the CPU, not on the GPU"
                 f" ({decoder.cpu_fallback}).\nUse decoder=pyav, or decoder.device=cpu if that is what you want"
             )
         return frame
@@ -226,6 +234,34 @@ def _load() -> Any:
             "Install it and FFmpeg's libraries: pip install -e '.[torchcodec]' && apt-get install ffmpeg"
         ) from error
     return VideoDecoder
+
+
+def _only(frames: Sequence[int], read: GopRead, out: Frames) -> tuple[GopRead, Frames]:
+    """Return a read of some of the frames of a read, and their part of `out`, of which no tensor is taken here."""
+    places = [read.frame_indices.index(frame) for frame in frames]
+    positions = tuple(read.positions[place] for place in places)
+    return GopRead(read.video_id, read.start, tuple(frames), positions), _Some(places, out)
+
+
+class _Some:
+    """Some places of frames."""
+
+    def __init__(self, places: Sequence[int], out: Frames) -> None:
+        self._places, self._out = places, out
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, place: int, /) -> UInt8[Tensor, "3 height width"]:
+        return self._out[self._places[place]]
+
+
+def _versions() -> str:
+    """Return the version of torchcodec and of the FFmpeg that it found."""
+    import torchcodec
+    from torchcodec import ffmpeg_major_version  # pyright: ignore[reportPrivateImportUsage]
+
+    return f"{torchcodec.__version__} FFmpeg {ffmpeg_major_version}"  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _resolve(device: str) -> torch.device:

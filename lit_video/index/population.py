@@ -278,16 +278,19 @@ class Population:
         """Return the row of the intervals that each sample lies in, or -1 where there are none."""
         return self._spans.row[self._anchors.rows(np.asarray(sample_ids, np.int64))]
 
-    def num_frames_in(self, first: int, end: int) -> int:
-        """Return how many different frames of frame ids `[first, end)`, which lie in one video, samples may ask for."""
+    def frames_in(self, first: int, end: int) -> Int64[np.ndarray, " frames"]:
+        """Return the frame ids in `[first, end)`, which lie in one video, that samples may ask for, ascending."""
         video_id = int(np.searchsorted(self.index.offset, first, side="right")) - 1
         rows = np.arange(*np.searchsorted(self._spans.video_id, [video_id, video_id + 1]).tolist())
-        low, high = first - self.index.offset[video_id], end - self.index.offset[video_id]
+        origin = int(self.index.offset[video_id])
+        low, high = first - origin, end - origin
         if self.clip.length > 1:
-            overlap = np.minimum(self._spans.end[rows], high) - np.maximum(self._spans.begin[rows], low)
-            return min(end - first, int(np.maximum(overlap, 0).sum()))
-        before = [self._anchors.before(rows, np.full(len(rows), edge)) for edge in (low, high)]
-        return min(end - first, int((before[1] - before[0]).sum()))
+            begin, behind = np.maximum(self._spans.begin[rows], low), np.minimum(self._spans.end[rows], high)
+            found = [np.arange(b, e) for b, e in zip(begin.tolist(), behind.tolist(), strict=True)]
+        else:
+            edges = (self._anchors.before(rows, np.full(len(rows), edge)).tolist() for edge in (low, high))
+            found = [self._anchors.at(np.arange(b, e))[1] for b, e in zip(*edges, strict=True)]
+        return origin + np.unique(np.concatenate([*found, np.empty(0, np.int64)]))
 
     def thinned(self, num_samples: int) -> Population:
         """Return `num_samples` samples of these, evenly spread over all, or all where there are no more."""

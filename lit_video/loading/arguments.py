@@ -6,12 +6,15 @@ import multiprocessing
 import warnings
 import weakref
 from collections.abc import Sequence
+from pathlib import Path
 
 from lit_video.decoders.geometry import parse_size
 from lit_video.index import VideoIndex
 from lit_video.loading.faults import POLICIES
+from lit_video.loading.keep import KEEPS
 from lit_video.planning.sharding import SHARDS
 from lit_video.samplers.base import Sampler
+from lit_video.store.packing import PACKINGS
 from lit_video.support.errors import check_choice
 
 
@@ -28,6 +31,11 @@ def check_arguments(
     on_error: str = "raise",
     seed: int = 0,
     clip_length: int = 1,
+    keep: str = "raw",
+    jpeg_quality: int = 95,
+    store: str | Path | None = None,
+    store_bytes: int | None = None,
+    store_packing: str = "lossless",
 ) -> None:
     """Check what can be checked of a loader's arguments before there is an index.
 
@@ -42,6 +50,14 @@ def check_arguments(
     check_choice("start_method", start_method or "spawn", multiprocessing.get_all_start_methods())
     check_choice("shard", shard, SHARDS)
     check_choice("on_error", on_error, POLICIES)
+    check_choice("keep", keep, KEEPS)
+    check_choice("store_packing", store_packing, PACKINGS)
+    if not isinstance(jpeg_quality, int) or not 1 <= jpeg_quality <= 100:
+        raise ValueError(f"jpeg_quality must be from 1 to 100, got {jpeg_quality!r}")
+    if store is not None and (not isinstance(store, str | Path) or not str(store)):
+        raise ValueError(f"store must be a folder, 'auto' or None, got {store!r}")
+    if store_bytes is not None and (not isinstance(store_bytes, int) or store_bytes < 1):
+        raise ValueError(f"store_bytes must be a whole number of at least 1, such as {2**33}, got {store_bytes!r}")
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
     for name, value in (("batch_size", batch_size), ("lookahead", 1 if lookahead is None else lookahead)):

@@ -7,24 +7,25 @@ there is no deadlock, in whatever order reads end. (A plain bounded queue deadlo
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lit_video.decoders.refusals import without
 from lit_video.loading.faults import Faults
 from lit_video.loading.gather import Gathered
+from lit_video.loading.pages import Pages
 from lit_video.loading.slots import SlotPool
-from lit_video.loading.workers import Job, Workers, join
-from lit_video.planning.planner import GopRead, Plan
+from lit_video.loading.tiers import Done, FetchJob, Job, Source
+from lit_video.loading.workers import Workers
+from lit_video.planning.planner import Plan
+from lit_video.planning.reads import Fetch, GopRead
 from lit_video.support.errors import DecodeError
 
-Item = TypeVar("Item")
 MakeBatch = Callable[[Tensor, Tensor], Gathered]
 
 
@@ -34,7 +35,7 @@ class Piece:
 
     Attributes:
         gathered: Its images.
-        places: This rank's places in the order that it covers, counted in samples.
+        places: This rank's places in the epoch's order that it covers, counted in samples.
         kept: Those of them that the images are of, ascending: all, unless some were left out.
         stand_ins: Sample ids of what is another sample than the order has there, by place.
     """
@@ -49,16 +50,42 @@ class Costs(NamedTuple):
     """What reads cost that were done."""
 
     reads: int
-    delivered_frames: int  # positions that they fill
+    delivered_frames: int  # positions that they and the fetches fill
     decoded_frames: int
+    fetched_frames: int  # of the delivered ones, those that were decoded before
 
-    def with_read(self, read: GopRead) -> Costs:
-        """Return these and one more."""
-        filled = sum(map(len, read.positions))
-        return Costs(self.reads + 1, self.delivered_frames + filled, self.decoded_frames + read.num_decoded)
+    def with_read(self, read: GopRead, end: int) -> Costs:
+        """Return these and one more, which fills positions of the epoch that ends at `end`, and perhaps of the next."""
+        filled = sum(position < end for positions in read.positions for position in positions)
+        return self._replace(
+            reads=self.reads + 1,
+            delivered_frames=self.delivered_frames + filled,
+            decoded_frames=self.decoded_frames + read.num_decoded,
+        )
+
+    def with_delivered(self, count: int) -> Costs:
+        """Return these and `count` positions that reads of an epoch before filled."""
+        return self._replace(delivered_frames=self.delivered_frames + count)
+
+    def with_fetched(self, count: int) -> Costs:
+        """Return these and `count` frames that were fetched."""
+        return self._replace(delivered_frames=self.delivered_frames + count, fetched_frames=self.fetched_frames + count)
 
     def __sub__(self, other: Costs) -> Costs:
         return Costs(*(mine - its for mine, its in zip(self, other, strict=True)))
+
+
+@dataclass
+class Packed:
+    """A frame that waits packed in memory.
+
+    Attributes:
+        source: Where it lies.
+        uses: Positions that it still has to fill.
+    """
+
+    source: Source
+    uses: int
 
 
 class Assembly:
@@ -74,9 +101,12 @@ class Assembly:
         gather: Makes a batch of the pool's frames and the numbers of slots.
         faults: Says what to do about frames that cannot be decoded.
         clip: T, frames of a sample.
+        pages: For packed frames that wait.
+        packed_bytes: Taken from them for a frame that is to be packed; what it does not need is given back.
 
     Attributes:
         costs: Of the reads that were done so far.
+        faults: Of the epoch that is under way.
     """
 
     def __init__(
@@ -88,25 +118,39 @@ class Assembly:
         gather: MakeBatch,
         faults: Faults,
         clip: int = 1,
+        pages: Pages | None = None,
+        packed_bytes: int = 0,
     ) -> None:
-        self._clip = clip
+        self._clip, self._pages, self._packed_bytes = clip, pages, packed_bytes
         self._plan, self._pool, self._workers, self._admission = plan, pool, workers, admission
-        self._gather, self._faults = gather, faults
-        self._next_read = next(plan, None)
+        self._gather, self.faults = gather, faults
+        self._next_task = next(plan, None)
         self._cursor = 0  # first position of the next batch
-        self._jobs: dict[int, Job] = {}  # under way, by number
+        self._begin = self._end = 0  # of the positions of the epoch under way
+        self._jobs: dict[int, Job | FetchJob] = {}  # under way, by number
+        self._packed: dict[int, Packed] = {}  # by frame id
+        self._to_repeat: list[tuple[int, int]] = []  # positions of a later epoch, whose frame failed; frame ids
         self._num_submitted = 0
         self._slot_of: dict[int, int | None] = {}  # decoded positions; None: left out
-        self.costs = Costs(0, 0, 0)
+        self.costs = Costs(0, 0, 0, 0)
         self._stand_ins: dict[int, int] = {}  # places that show another sample than the order's: its id
         self._uses: dict[int, int] = {}  # positions that a slot still has to fill
 
-    def pieces(self, sizes: Iterable[int]) -> Iterator[Piece]:
-        """Yield batches of these sizes in samples, which cover the plan's positions from the first on.
+    def go_on(self, workers: Workers, gather: MakeBatch, faults: Faults) -> None:
+        """Be ready for the next epoch of the plan, with what is held for it."""
+        assert not self._jobs, "an epoch is over when all of its reads are"
+        self._workers, self._gather, self.faults = workers, gather, faults
+        if self._next_task is None:
+            self._next_task = next(self._plan, None)
+
+    def pieces(self, sizes: Sequence[int]) -> Iterator[Piece]:
+        """Yield batches of these sizes in samples, which cover the positions of an epoch from the first on.
 
         Raises:
             Exception: What a decoder raised; DecodeError where a frame could not be had.
         """
+        self._begin, self._end = self._cursor, self._cursor + sum(sizes) * self._clip
+        self.costs = self.costs.with_delivered(len(self._slot_of))  # what is held is all of this epoch
         for size in sizes:
             positions = range(self._cursor, self._cursor + size * self._clip)
             self._admit()
@@ -117,23 +161,40 @@ class Assembly:
             yield self._take(positions)
 
     def _admit(self) -> None:
-        while self._next_read is not None and self._next_read.first_position < self._cursor + self._admission:
-            self._submit(self._next_read)
-            self._next_read = next(self._plan, None)
+        reach = min(self._cursor + self._admission, self._end)  # of the next epoch nothing is read before it begins
+        while self._to_repeat and self._to_repeat[0][0] < reach:
+            self._read_alone(*self._to_repeat.pop(0))
+        while (task := self._next_task) is not None and task.first_position < reach:
+            self._submit(task)
+            self._next_task = next(self._plan, None)
 
-    def _submit(self, read: GopRead) -> None:
+    def _submit(self, task: GopRead | Fetch) -> None:
+        if isinstance(task, Fetch):
+            self._submit_fetch(task)
+        else:
+            self._submit_read(task)
+
+    def _submit_read(self, read: GopRead) -> None:
         slots = self._pool.reserve(len(read.frame_indices))
         self._uses.update(zip(slots, map(len, read.positions), strict=True))
-        if damaged := self._faults.known(read):
+        if damaged := self.faults.known(read):
             slot_of = dict(zip(read.frame_indices, slots, strict=True))
             for frame_index, error in damaged.items():
                 self._replace(Job(self._num_submitted, read, slots), frame_index, slot_of.pop(frame_index), error)
             read, slots = without(read, damaged), list(slot_of.values())
             if not slots:
                 return
-        self._hand_out(Job(self._num_submitted, read, slots))
+        pages = [] if self._pages is None else [self._pages.reserve(self._packed_bytes) for _ in read.packed]
+        self._hand_out(Job(self._num_submitted, read, slots, pages))
 
-    def _hand_out(self, job: Job) -> None:
+    def _submit_fetch(self, fetch: Fetch) -> None:
+        slots = sorted(self._pool.reserve(len(fetch.positions)))
+        self._uses.update(dict.fromkeys(slots, 1))
+        packed = [self._packed.get(frame_id) for frame_id in fetch.frame_ids]
+        sources = [None if one is None else one.source for one in packed]
+        self._hand_out(FetchJob(self._num_submitted, fetch, slots, sources))
+
+    def _hand_out(self, job: Job | FetchJob) -> None:
         self._num_submitted += 1
         self._jobs[job.number] = job
         self._workers.submit(job)
@@ -152,9 +213,17 @@ class Assembly:
         if done is None:
             return False
         job = self._jobs.pop(done.number)
-        self.costs = self.costs.with_read(job.read)
-        missing = self._faults.missing(job, done.error)
-        if not missing and (sample_id := self._faults.settle(job)) is not None:
+        if isinstance(job, FetchJob):
+            self._settle_fetch(job, done)
+        else:
+            self._settle_read(job, done)
+        return True
+
+    def _settle_read(self, job: Job, done: Done) -> None:
+        self.costs = self.costs.with_read(job.read, self._end)
+        self._keep(job, done)
+        missing = self.faults.missing(job, done.error)
+        if not missing and (sample_id := self.faults.settle(job)) is not None:
             self._stand_ins.update(dict.fromkeys(job.read.positions[0], sample_id))
         for frame_index, slot, positions in zip(job.read.frame_indices, job.slots, job.read.positions, strict=True):
             if frame_index in missing:
@@ -162,19 +231,76 @@ class Assembly:
                 self._replace(job, frame_index, slot, done.error)
             else:
                 self._slot_of.update(dict.fromkeys(positions, slot))
-        return True
+
+    def _keep(self, job: Job, done: Done) -> None:
+        """Remember where the frames lie that a read packed. One that did not fit its pages is read again when due."""
+        origin = int(self._plan.population.index.offset[job.read.video_id])
+        for frame, pages, num_bytes, uses in zip(
+            job.read.packed, job.pages, done.num_bytes or [-1] * len(job.pages), job.read.packed_uses, strict=True
+        ):
+            assert self._pages is not None
+            before = self._packed.get(origin + frame)
+            kept = self._pages.keep(pages, num_bytes if before is None and num_bytes > 0 else 0)
+            if before is not None:
+                before.uses += uses
+            elif kept:
+                self._packed[origin + frame] = Packed(Source(kept, num_bytes), uses)
+
+    def _settle_fetch(self, job: FetchJob, done: Done) -> None:
+        if done.error is not None:
+            raise done.error
+        fetch, absent = job.fetch, set(done.absent)
+        self.costs = self.costs.with_fetched(len(job.slots) - len(absent))
+        for frame_id, source in zip(fetch.frame_ids, job.sources, strict=True):
+            if source is not None:
+                self._let_go(frame_id)
+        for place, (position, slot) in enumerate(zip(fetch.positions, job.slots, strict=True)):
+            if place in absent:
+                self._release(slot, 1)
+            else:
+                self._slot_of[position] = slot
+        for place in done.absent:
+            self._read_alone(fetch.positions[place], fetch.frame_ids[place])
+
+    def _let_go(self, frame_id: int) -> None:
+        """Give a packed frame's pages back, if this was its last use."""
+        packed = self._packed[frame_id]
+        packed.uses -= 1
+        if not packed.uses:
+            assert self._pages is not None
+            self._pages.free(packed.source.pages)
+            del self._packed[frame_id]
+
+    def _read_alone(self, position: int, frame_id: int) -> None:
+        """Have a frame decoded that should have been kept, and was not."""
+        index = self._plan.population.index
+        (video_id,), (frame,) = (found.tolist() for found in index.locate(np.array([frame_id])))
+        start = int(index.start_of(np.array([frame_id]))[0])
+        self._submit_read(GopRead(video_id, start, (frame,), ((position,),)))
 
     def _replace(self, job: Job, frame_index: int, slot: int, error: DecodeError) -> None:
         """Have another frame decoded into the slot of one that failed, or leave its positions out."""
-        stand_in = self._faults.stand_in(job, frame_index, error)
+        positions = job.read.positions[job.read.frame_indices.index(frame_index)]
+        due = tuple(position for position in positions if position < self._end)
+        self._repeat(job.read, frame_index, slot, positions[len(due) :])
+        if not due:
+            return
+        job = job._replace(read=replace(job.read, frame_indices=(frame_index,), positions=(due,)))
+        stand_in = self.faults.stand_in(job, frame_index, error)
         if stand_in is None:
-            positions = job.read.positions[job.read.frame_indices.index(frame_index)]
-            self._slot_of.update(dict.fromkeys(positions))
-            self._release(slot, len(positions))
+            self._slot_of.update(dict.fromkeys(due))
+            self._release(slot, len(due))
             return
         read, redraw = stand_in
-        self._faults.expect(self._num_submitted, redraw)
+        self.faults.expect(self._num_submitted, redraw)
         self._hand_out(Job(self._num_submitted, read, [slot]))
+
+    def _repeat(self, read: GopRead, frame_index: int, slot: int, positions: Sequence[int]) -> None:
+        """Have a frame that failed read again in the epoch that it was kept for: what comes in its place is its own."""
+        if positions:
+            frame_id = int(self._plan.population.index.offset[read.video_id]) + frame_index
+            self._to_repeat = sorted([*self._to_repeat, *((position, frame_id) for position in positions)])
+            self._release(slot, len(positions))
 
     def _mend(self, positions: range) -> bool:
         """Give up samples of which a frame failed, or have others decoded in their place; tell whether that is done."""
@@ -186,11 +312,11 @@ class Assembly:
             self._give_up(clip)
         for clip in lost:
             is_last = len(lost) == len(clips) and clip is lost[0]
-            for reads, redraw in self._faults.in_place_of(clip[0] // self._clip, is_last):
+            for reads, redraw in self.faults.in_place_of(clip[0] // self._clip, is_last):
                 if not self._decode_instead(clip, reads):
                     return False
                 if all(self._slot_of[position] is not None for position in clip):
-                    self._stand_ins[clip[0] // self._clip] = self._faults.settle_in_place(redraw)
+                    self._stand_ins[clip[0] // self._clip] = self.faults.settle_in_place(redraw)
                     break
                 self._give_up(clip)
         return True
@@ -206,74 +332,27 @@ class Assembly:
         for position in clip:
             del self._slot_of[position]
         for read in reads:
-            self._submit(read)
+            self._submit_read(read)
         return self._collect_all(clip)
 
     def _take(self, positions: range) -> Piece:
         slot_of = {position: self._slot_of.pop(position) for position in positions}
         kept = {position: slot for position, slot in slot_of.items() if slot is not None}
         places = range(positions.start // self._clip, positions.stop // self._clip)
-        self._faults.forget(places)
-        stand_ins = {place: self._stand_ins.pop(place) for place in places if place in self._stand_ins}
+        self.faults.forget(places)
+        before = self._begin // self._clip  # positions are counted on from epoch to epoch
+        stand_ins = {place - before: self._stand_ins.pop(place) for place in places if place in self._stand_ins}
         gathered = self._gather(self._pool.frames, torch.tensor(list(kept.values()), dtype=torch.int64))
         for slot in kept.values():
             self._release(slot, 1)
         self._cursor = positions.stop
-        return Piece(gathered, places, [position // self._clip for position in kept][:: self._clip], stand_ins)
+        of_epoch = range(places.start - before, places.stop - before)
+        return Piece(
+            gathered, of_epoch, [position // self._clip - before for position in kept][:: self._clip], stand_ins
+        )
 
     def _release(self, slot: int, uses: int) -> None:
         self._uses[slot] -= uses
         if not self._uses[slot]:
             del self._uses[slot]
             self._pool.free([slot])
-
-
-class Background(Generic[Item]):
-    """Runs an iterator on a thread of its own, at most `ahead` items ahead of who takes them.
-
-    Args:
-        items: What is run there, closed there too.
-        ahead: Items that wait at most.
-    """
-
-    def __init__(self, items: Callable[[], Iterator[Item]], ahead: int = 2) -> None:
-        self._items = items
-        self._room = threading.Semaphore(ahead)
-        self._ready: queue.SimpleQueue = queue.SimpleQueue()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lit_video-assemble", daemon=True)
-        self._thread.start()
-
-    def take(self) -> Item | None:
-        """Return the next item, or None after the last, however often one asks.
-
-        Raises:
-            Exception: What the iterator raised.
-        """
-        item, error = self._ready.get()
-        self._room.release()
-        if item is None:
-            self._ready.put((None, None))  # there is nobody any more who would put another
-        if error is not None:
-            raise error
-        return item
-
-    def stop(self, timeout_seconds: float) -> bool:
-        """Make no further item, and tell whether the thread ended within the time."""
-        self._stopped.set()
-        self._room.release()
-        return join([self._thread], timeout_seconds)
-
-    def _run(self) -> None:
-        last = None, None
-        try:
-            self._room.acquire()
-            for item in self._items():
-                self._ready.put((item, None))
-                del item  # a batch that was taken belongs to whoever took it
-                self._room.acquire()
-                if self._stopped.is_set():
-                    break
-        except BaseException as error:
-            last = None, error
-        self._ready.put(last)

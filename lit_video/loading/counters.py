@@ -14,6 +14,7 @@ class Counts:
     reads: int = 0
     delivered_frames: int = 0
     decoded_frames: int = 0
+    fetched_frames: int = 0  # of the delivered ones, those that were decoded before: kept in memory, or stored
     peak_held_frames: int = 0
     skipped_frames: int = 0
     images_from_cpu: int = 0  # of videos that the decoder's GPU does not decode

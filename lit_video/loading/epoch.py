@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from lit_video.loading.assembly import Assembly, Background, Costs, MakeBatch, Piece
-from lit_video.loading.faults import Fault, Faults
+from lit_video.loading.assembly import Assembly, Costs, Piece
+from lit_video.loading.background import Background
+from lit_video.loading.faults import Fault
 from lit_video.loading.slots import SlotPool
 from lit_video.loading.workers import Workers
-from lit_video.planning.planner import Plan
 from lit_video.planning.sharding import RankOrder
 
 Batch = dict[str, Any]
@@ -34,36 +34,24 @@ class EpochRun:
 
     Args:
         order: This rank's.
-        reads: The plan of it.
+        assembly: Puts the plan's frames in this order.
         pool: Where decoded frames wait.
         workers: They decode.
-        admission: Positions ahead of the next batch of which the reads may be under way.
-        gather: Makes a batch of slots.
         weigh: From frame ids to weights.
-        faults: What to do about frames that cannot be decoded.
+        epoch: Its number.
 
     Attributes:
         batches_left: Batches that were not taken yet.
+        assembly: What the next epoch may go on with, once this one is over.
     """
 
     def __init__(
-        self,
-        order: RankOrder,
-        reads: Plan,
-        pool: SlotPool,
-        workers: Workers,
-        admission: int,
-        gather: MakeBatch,
-        weigh: Weigh,
-        faults: Faults,
+        self, order: RankOrder, assembly: Assembly, pool: SlotPool, workers: Workers, weigh: Weigh, epoch: int
     ) -> None:
-        self.pool, self.order = pool, order
+        self.pool, self.order, self.assembly, self.epoch = pool, order, assembly, epoch
         self.batches_left = len(order.batch_sizes)
-        self._workers, self._faults = workers, faults
-        clip = order.population.frames_per_sample
-        self._assembly = Assembly(reads, pool, workers, admission, gather, faults, clip)
-        self._counted = self._assembly.costs
-        self._background = Background(lambda: _deliveries(order, self._assembly, weigh))
+        self._workers, self._counted = workers, assembly.costs
+        self._background = Background(lambda: _deliveries(order, assembly, weigh))
 
     def take(self) -> Delivery | None:
         """Return the next batch, or None once the run was stopped."""
@@ -80,14 +68,15 @@ class EpochRun:
 
     def new_costs(self) -> Costs:
         """Return what the reads cost that were done since this was last asked."""
-        now = self._assembly.costs
+        now = self.assembly.costs
         new, self._counted = now - self._counted, now
         return new
 
     def new_faults(self) -> list[Fault]:
         """Return the frames that could not be delivered, of which this was not asked before."""
-        found = list(self._faults.ledger)
-        del self._faults.ledger[: len(found)]
+        ledger = self.assembly.faults.ledger
+        found = list(ledger)
+        del ledger[: len(found)]
         return found
 
     def stop(self) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lit_video.decoders.refusals import reasons
 from lit_video.index import Samples, as_population
-from lit_video.loading.workers import Job
+from lit_video.loading.tiers import Job
 from lit_video.planning.planner import GopRead, plan
 from lit_video.support.errors import DecodeError
 from lit_video.support.rng import rng
@@ -164,7 +164,11 @@ class Faults:
     def _reads_of(self, sample: int, place: int) -> list[GopRead]:
         reads = plan(np.array([sample]), self._population, self._clip, self._clip)
         first = place * self._clip
-        return [replace(r, positions=tuple(tuple(p + first for p in at) for at in r.positions)) for r in reads]
+        return [
+            replace(read, positions=tuple(tuple(position + first for position in at) for at in read.positions))
+            for read in reads
+            if isinstance(read, GopRead)
+        ]
 
     def settle_in_place(self, redraw: Redraw) -> int:
         """Note that a sample came in the place of another, unless it was noted as left out, and return its id."""

@@ -8,6 +8,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,16 +17,21 @@ from lit_video.decoders.base import Decoder, check_codecs
 from lit_video.decoders.geometry import parse_size
 from lit_video.index import Samples, VideoIndex, as_population
 from lit_video.loading.arguments import check_arguments, warn_of_lost_bits, warn_of_short_sight
+from lit_video.loading.assembly import Assembly
 from lit_video.loading.counters import Counts
 from lit_video.loading.epoch import PATIENCE_SECONDS, Batch, Delivery, EpochRun
 from lit_video.loading.faults import Fault, Faults
 from lit_video.loading.gather import choose_gather
 from lit_video.loading.iterator import BatchIterator
+from lit_video.loading.memory import Memory
+from lit_video.loading.pages import Pages
 from lit_video.loading.processes import Processes, ProcessWorkers
 from lit_video.loading.resume import Place, check_place, order_digest
 from lit_video.loading.slots import SlotPool
+from lit_video.loading.tiers import Tiers
 from lit_video.loading.workers import ThreadWorkers, Workers
-from lit_video.planning.planner import Budget, divide, plan
+from lit_video.planning.budget import Budget
+from lit_video.planning.planner import Plan, plan
 from lit_video.planning.sharding import RankOrder
 from lit_video.samplers.base import Sampler
 from lit_video.support.machine import num_cores
@@ -54,7 +60,16 @@ class VideoLoader:
         start_method: How these start: `fork`, `forkserver` or `spawn`; by default as the decoder must, or as is usual
             on this system.
         lookahead_bytes: Memory for decoded frames that wait.
-        lookahead: Positions that a read looks ahead; by default as far as the memory lasts.
+        lookahead: Positions that a read looks ahead; by default as far as the memory lasts. It goes on into the next
+            epoch.
+        keep: How frames wait there: `raw`, in slots; `lossless`, packed; `jpeg`, packed, and no longer the very pixels;
+            `auto`: lossless where by measure it pays, else raw.
+        jpeg_quality: Of JPEG, from 1 to 100.
+        store: A folder where decoded frames are kept, in this epoch and for all others; `auto`: one in the user's
+            cache; None: none are.
+        store_bytes: Of the store at most; None: what the disk has.
+        store_packing: As `keep`, of what is in the store; a store of JPEG is one of its own.
+        last_epoch: Number of the last epoch that will come, into which the look-ahead goes on; None: not known.
         drop_last: Leave out the last batch where it is short.
         pad_last: Deliver the last batch whatever is left of it, with `weight` 0 where a rank is given a sample again
             to have as many as the others: for evaluation, where each sample is to count once.
@@ -89,6 +104,12 @@ class VideoLoader:
         start_method: str | None = None,
         lookahead_bytes: int = 2**30,
         lookahead: int | None = None,
+        keep: str = "raw",
+        jpeg_quality: int = 95,
+        store: str | Path | None = None,
+        store_bytes: int | None = None,
+        store_packing: str = "lossless",
+        last_epoch: int | None = None,
         drop_last: bool = False,
         pad_last: bool = False,
         seed: int = 0,
@@ -113,6 +134,11 @@ class VideoLoader:
             on_error,
             seed,
             self.population.frames_per_sample,
+            keep,
+            jpeg_quality,
+            store,
+            store_bytes,
+            store_packing,
         )
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be in [0, {world_size}), got {rank}")
@@ -126,10 +152,14 @@ class VideoLoader:
         self.num_workers = num_workers
         self._threads, self._start_method = threads, start_method
         self._make_decoder, self._device = decoder, None if device is None else torch.device(device)
-        self._lookahead_bytes, self._lookahead = lookahead_bytes, lookahead
+        self._lookahead_bytes, self._lookahead, self._last_epoch = lookahead_bytes, lookahead, last_epoch
+        self._keep, self._jpeg_quality = keep, jpeg_quality
+        self._store_arguments = store, store_bytes, store_packing
         self._decoders: list[Decoder] = []
         self._processes: Processes | None = None
         self._pool: SlotPool | None = None
+        self._pages: Pages | None = None
+        self._plan: Plan | None = None
         self._run: EpochRun | None = None
         self._place = Place(0, 0)
         self._under_way = False  # a batch was handed out since the place was set
@@ -138,30 +168,43 @@ class VideoLoader:
             warn_of_lost_bits(self.index)
 
     @cached_property
+    def memory(self) -> Memory:
+        """How frames are kept, and how the memory is divided. Found out by decoding some, where that tells.
+
+        Raises:
+            ValueError: It does not hold what must be there at a time.
+            DataError: Frames of this decoder cannot be stored.
+        """
+        folder, store_bytes, store_packing = self._store_arguments
+        return Memory(
+            self.population,
+            self._decoder(0),
+            self.size,
+            batch_size=self.batch_size,
+            num_positions=len(self._order(Place(0, 0))),
+            num_epochs=2 if self._goes_on(0) else 1,
+            memory_bytes=self._lookahead_bytes,
+            lookahead=self._lookahead,
+            keep=self._keep,
+            jpeg_quality=self._jpeg_quality,
+            store=folder,
+            store_bytes=store_bytes,
+            store_packing=store_packing,
+            tells=self.rank == 0,
+        )
+
+    @cached_property
     def budget(self) -> Budget:
         """How the memory is divided.
 
         Raises:
             ValueError: It does not hold a batch.
         """
-        num_slots = self._lookahead_bytes // (3 * self.size[0] * self.size[1])
-        clip, num_positions = self.population.frames_per_sample, len(self._order(Place(0, 0)))
-        budget = divide(
-            num_slots - self._spare,
-            self.batch_size * clip,
-            num_positions * clip,
-            self.population.num_distinct_frames,
-            self.population.num_gops,
-            None if self._lookahead is None else self._lookahead * clip,
-        )
+        budget, clip = self.memory.budget, self.population.frames_per_sample
         reach = self.world_size * min(budget.lookahead, budget.held) // clip
-        warn_of_short_sight(self.sampler, num_positions, reach)
+        if self.memory.store is None:
+            warn_of_short_sight(self.sampler, len(self._order(Place(0, 0))), reach)
         return budget
-
-    @property
-    def _spare(self) -> int:
-        """Slots for a clip that comes in the place of another; a frame that does takes the other's slot."""
-        return self.population.frames_per_sample if self.population.frames_per_sample > 1 else 0
 
     @property
     def device(self) -> torch.device:
@@ -217,7 +260,9 @@ class VideoLoader:
             self._decoders.pop().close()
         if self._processes is not None:
             self._processes.close(PATIENCE_SECONDS)
-        self._processes = self._pool = None
+        self._processes = self._pool = self._pages = None
+        if "memory" in vars(self) and self.memory.store is not None:
+            self.memory.store.close()
 
     # Where one is.
 
@@ -268,7 +313,8 @@ class VideoLoader:
 
     def go_to(self, place: Place) -> None:
         """Have the next iterator begin at `place`, or with the next epoch where what is left makes no batch."""
-        self._stop()
+        if self._under_way or place != self._place:
+            self._stop()
         order = self._order(place)
         if place.position and not order.batch_sizes:
             self._note_left_out(order, place.epoch)
@@ -294,20 +340,61 @@ class VideoLoader:
     # Lightning validates in inference mode. Tensors made in it could not be written to by threads, which are not in it.
     @torch.inference_mode(False)
     def _start(self) -> EpochRun:
+        over = self._run if self._run is not None and self._is_next_of(self._run) else None
         self._place, self._under_way = self.next_place, False
-        self._stop()
+        self._stop(keep=over is not None)
         order, budget = self._order(self._place), self.budget
         if self._pool is None:
-            self._pool = SlotPool(
-                budget.slots + self._spare, self.size, self._decoder(0).device, shared=self.num_workers > 0
-            )
+            shared = self.num_workers > 0
+            self._pool = SlotPool(budget.slots + self.memory.spare, self.size, self._decoder(0).device, shared)
+            self._pages = Pages(budget.packed_bytes, shared) if budget.packed_bytes else None
         workers = self._start_workers(self._pool)
-        reads = plan(order, self.population, budget.lookahead, budget.held)
-        gather = choose_gather(self._pool.frames.device, self.device)
+        assembly = self._assembly(order, workers, self._pool, over)
+        self._run = EpochRun(order, assembly, self._pool, workers, self._weigh, self._place.epoch)
+        return self._run
+
+    def _assembly(self, order: RankOrder, workers: Workers, pool: SlotPool, over: EpochRun | None) -> Assembly:
+        """Return what makes batches: what made those of the epoch before, with what it holds, or a new one."""
+        gather = choose_gather(pool.frames.device, self.device)
         trust = getattr(self._decoder(0), "trust_flags", True)
         faults = Faults(self.on_error, self.population, self.seed, self._place.epoch, trust)
-        self._run = EpochRun(order, reads, self._pool, workers, budget.admission, gather, self._weigh, faults)
-        return self._run
+        if over is None or self._plan is None:
+            self._plan = self._plan_of(order)
+        if self._goes_on(self._place.epoch):
+            self._plan.go_on(self._order(Place(self._place.epoch + 1, 0)))
+        if over is not None:
+            over.assembly.go_on(workers, gather, faults)
+            return over.assembly
+        clip, packed_bytes, admission = (
+            self.population.frames_per_sample,
+            self.memory.packed_bytes,
+            self.budget.admission,
+        )
+        return Assembly(self._plan, pool, workers, admission, gather, faults, clip, self._pages, packed_bytes)
+
+    def _plan_of(self, order: RankOrder) -> Plan:
+        budget, memory = self.budget, self.memory
+        stored = memory.stored()
+        return plan(
+            order,
+            self.population,
+            budget.lookahead,
+            budget.held,
+            budget.near,
+            memory.packing is not None,
+            stored,
+            memory.hurry,
+        )
+
+    def _goes_on(self, epoch: int) -> bool:
+        """Tell whether the look-ahead of an epoch goes on into the next one. A store serves that anyway."""
+        is_last = self.pad_last or (self._last_epoch is not None and epoch >= self._last_epoch)
+        return not is_last and self._store_arguments[0] is None
+
+    def _is_next_of(self, run: EpochRun) -> bool:
+        """Tell whether what comes next is the epoch after that of a run which is over."""
+        begins = self.next_place == Place(run.epoch + 1, 0)
+        return begins and not run.batches_left and self._goes_on(run.epoch) and self._pool is not None
 
     def _weigh(self, frame_ids: np.ndarray) -> np.ndarray:
         weights = self.sampler.weights(frame_ids)
@@ -315,8 +402,10 @@ class VideoLoader:
         return weights
 
     def _start_workers(self, pool: SlotPool) -> Workers:
+        pages = None if self._pages is None else self._pages.memory
+        tiers = Tiers(pool.frames, pages, self.memory.packing, self.memory.store)
         if self.num_workers == 0:
-            return ThreadWorkers([self._decoder(number) for number in range(self.threads)], pool.frames)
+            return ThreadWorkers([self._decoder(number) for number in range(self.threads)], tiers)
         if self._processes is not None and (death := self._processes.death()) is not None:
             if not self._processes.death_was_raised:
                 warnings.warn(f"{death}\nNew worker processes are started.", stacklevel=4)
@@ -330,7 +419,7 @@ class VideoLoader:
                 self._make_decoder,
                 self.index,
                 self.size,
-                pool.frames,
+                tiers,
             )
             weakref.finalize(self, self._processes.close, PATIENCE_SECONDS)
         return ProcessWorkers(self._processes)
@@ -342,16 +431,20 @@ class VideoLoader:
                 check_codecs(self._decoders[0], self.population)
         return self._decoders[number]
 
-    def _stop(self) -> None:
+    def _stop(self, keep: bool = False) -> None:
+        """End what is under way, and let go of all frames unless they are kept for the epoch that follows."""
         run, self._run = self._run, None
         if run is None:
             return
         if run.stop():
             assert self._pool is not None
-            self._pool.free_all()
+            if not keep:
+                self._pool.free_all()
+                if self._pages is not None:
+                    self._pages.free_all()
             return
         # A read that still goes on writes into these slots, with this decoder.
-        self._pool, self._decoders = None, []
+        self._pool, self._pages, self._decoders = None, None, []
         if self._processes is not None:
             self._processes.close(0)
             self._processes = None
@@ -380,6 +473,7 @@ class VideoLoader:
         counts.reads += costs.reads
         counts.delivered_frames += costs.delivered_frames
         counts.decoded_frames += costs.decoded_frames
+        counts.fetched_frames += costs.fetched_frames
         counts.peak_held_frames = max(counts.peak_held_frames, run.pool.peak_held)
         done = min(self._place.position + delivery.num_positions * self.world_size, len(run.order.order))
         self._place, self._under_way = Place(self._place.epoch, done), True

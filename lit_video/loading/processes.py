@@ -22,11 +22,11 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lit_video.decoders.base import Decoder
 from lit_video.index import VideoIndex
-from lit_video.loading.workers import Done, Job, ThreadWorkers
+from lit_video.loading.tiers import Done, FetchJob, Job, Tiers
+from lit_video.loading.workers import ThreadWorkers
 from lit_video.support.errors import WorkerError
 
 MakeDecoder = Callable[[VideoIndex, tuple[int, int]], Decoder]
@@ -47,7 +47,7 @@ class Processes:
         make_decoder: Factory, picklable unless processes are forked.
         index: The videos.
         size: Of the frames.
-        slots: The pool's frames, in shared memory or on a GPU.
+        tiers: Where the frames go, in shared memory or on a GPU.
 
     Raises:
         WorkerError: A process could not be started.
@@ -61,7 +61,7 @@ class Processes:
         make_decoder: MakeDecoder,
         index: VideoIndex,
         size: tuple[int, int],
-        slots: Tensor,
+        tiers: Tiers,
     ) -> None:
         context: Any = multiprocessing.get_context(start_method)
         self.threads, self.start_method = threads, start_method
@@ -70,7 +70,7 @@ class Processes:
         self.processes: list[BaseProcess] = []
         for number in range(count):
             ours, theirs = context.Pipe()
-            arguments = (theirs, threads, make_decoder, index, size, [slots])
+            arguments = (theirs, threads, make_decoder, index, size, [tiers])
             process = context.Process(target=_serve, args=arguments, name=f"lit_video-{number}", daemon=True)
             try:
                 with _fork_quietly(), _ctrl_c_held_back():
@@ -121,14 +121,14 @@ class ProcessWorkers:
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[Job | FetchJob] = deque()
         self._in_hand = [0] * len(processes.connections)
         # One job more than there are threads: the next is there when one ends.
         self._most = processes.threads + 1
         self._wake, self._waker = multiprocessing.Pipe(duplex=False)
         self._stopped = threading.Event()
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job | FetchJob) -> None:
         """Have a job done by the worker that has the fewest in hand."""
         self._waiting.append(job)
         self._hand_out()
@@ -248,27 +248,27 @@ def _serve(
     make_decoder: MakeDecoder,
     index: VideoIndex,
     size: tuple[int, int],
-    handed: list[Tensor],
+    handed: list[Tiers],
 ) -> None:
     """Do jobs until there are no more, or no parent; then let go of the slots, which are handed over in a list.
 
     A GPU's memory is given back only if each process that shares it let go of it, and what starts a process keeps its
     arguments to the end.
     """
-    slots = handed.pop()
+    tiers = handed.pop()
     for number in (signal.SIGINT, signal.SIGTERM):  # which reach all processes of a job; the parent decides
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     jobs = _jobs(connection, os.getppid())
     try:
-        if slots.is_cuda:
-            torch.cuda.set_device(slots.device)  # a new process is on cuda:0, whatever its parent is on
+        if tiers.slots.is_cuda:
+            torch.cuda.set_device(tiers.slots.device)  # a new process is on cuda:0, whatever its parent is on
         decoders = [make_decoder(index, size) for _ in range(threads)]
     except Exception as error:
         connection.send(_picklable(Done(NOT_STARTED, error)))
         deque(jobs, maxlen=0)  # to end now would look like an accident
         return
-    workers = ThreadWorkers(decoders, slots)
+    workers = ThreadWorkers(decoders, tiers)
     sender = threading.Thread(target=_send, args=(workers, connection), daemon=True)
     sender.start()
     for job in jobs:
@@ -278,11 +278,11 @@ def _serve(
         for decoder in decoders:
             decoder.close()
     sender.join(HEARTBEAT_SECONDS / 2)
-    del slots, workers, sender
+    del tiers, workers, sender
     gc.collect()
 
 
-def _jobs(connection: Connection, parent: int) -> Iterator[Job]:
+def _jobs(connection: Connection, parent: int) -> Iterator[Job | FetchJob]:
     """Yield jobs until there are no more, or no parent."""
     with contextlib.suppress(EOFError, OSError):  # the parent is gone
         while os.getppid() == parent:
@@ -307,5 +307,5 @@ def _picklable(done: Done) -> Done:
     try:
         pickle.loads(pickle.dumps(done))
     except Exception:
-        return Done(done.number, WorkerError(f"{type(done.error).__name__}: {done.error}"))
+        return done._replace(error=WorkerError(f"{type(done.error).__name__}: {done.error}"))
     return done

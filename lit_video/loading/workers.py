@@ -10,34 +10,17 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
-
-from torch import Tensor
+from typing import Protocol, runtime_checkable
 
 from lit_video.decoders.base import Decoder
-from lit_video.planning.planner import GopRead
-
-
-class Job(NamedTuple):
-    """A read, and the slots for its wanted frames in the order of `read.frame_indices`."""
-
-    number: int
-    read: GopRead
-    slots: Sequence[int]
-
-
-class Done(NamedTuple):
-    """A job that ended; the slots are written unless there was an error."""
-
-    number: int
-    error: BaseException | None
+from lit_video.loading.tiers import Done, FetchJob, Job, Tiers
 
 
 @runtime_checkable
 class Workers(Protocol):
     """What runs jobs."""
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job | FetchJob) -> None:
         """Have a job done. Jobs are begun in the order in which they are submitted."""
         ...
 
@@ -71,12 +54,12 @@ class ThreadWorkers:
 
     Args:
         decoders: One for each thread. They are not closed here.
-        slots: The pool's frames.
+        tiers: Where the frames go.
     """
 
-    def __init__(self, decoders: Sequence[Decoder], slots: Tensor) -> None:
-        self._slots = slots
-        self._todo: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    def __init__(self, decoders: Sequence[Decoder], tiers: Tiers) -> None:
+        self._tiers = tiers
+        self._todo: queue.SimpleQueue[Job | FetchJob | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
         # Daemons: a program that ends while a long read is under way does not wait for it.
@@ -87,7 +70,7 @@ class ThreadWorkers:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job | FetchJob) -> None:
         """Have a job done."""
         self._todo.put(job)
 
@@ -111,16 +94,7 @@ class ThreadWorkers:
 
     def _work(self, decoder: Decoder) -> None:
         while (job := self._todo.get()) is not None and not self._stopped.is_set():
-            self._done.put(Done(job.number, run(job, decoder, self._slots)))
-
-
-def run(job: Job, decoder: Decoder, slots: Tensor) -> BaseException | None:
-    """Decode one job into its slots, and return what went wrong, if anything did."""
-    try:
-        decoder.decode(job.read, [slots[slot] for slot in job.slots])
-    except BaseException as error:  # whatever it is, the consumer raises it; swallowed here, it would wait for ever
-        return error
-    return None
+            self._done.put(self._tiers.do(job, decoder))
 
 
 def join(threads: Sequence[threading.Thread], timeout_seconds: float) -> bool:

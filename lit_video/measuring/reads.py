@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from jaxtyping import UInt8
-from torch import Tensor
-
-from lit_video.decoders.base import Decoder
+from lit_video.decoders.base import Decoder, Frames
 from lit_video.planning.planner import GopRead
 
 
@@ -30,9 +26,9 @@ class WatchedDecoder:
     def __init__(self, decoder: Decoder, reads: list[Read]) -> None:
         self._decoder, self._reads = decoder, reads
         self.device, self.start_method = decoder.device, decoder.start_method
-        self.default_threads = getattr(decoder, "default_threads", None)
+        self.default_threads, self.look = getattr(decoder, "default_threads", None), getattr(decoder, "look", None)
 
-    def decode(self, read: GopRead, out: Sequence[UInt8[Tensor, "3 height width"]]) -> None:
+    def decode(self, read: GopRead, out: Frames) -> None:
         """Decode, and note what it took."""
         began, cpu_began = time.perf_counter(), time.thread_time()
         self._decoder.decode(read, out)

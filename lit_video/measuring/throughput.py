@@ -151,6 +151,7 @@ class Throughput(Callback):
         return {
             "batch_size": loader.batch_size,
             "lookahead": loader.budget.lookahead,
+            **loader.memory.facts(),
             **self.describe,
             "device": str(loader.device),
             "num_workers": loader.num_workers,
@@ -180,7 +181,16 @@ def _data_of(trainer: Trainer) -> VideoDataModule:
 
 
 COPIES = ("bytes_host_to_device", "bytes_device_to_host")
-SUMMED = ("images", "batches", "delivered_frames", "decoded_frames", "reads", "skipped_frames", "images_from_cpu")
+SUMMED = (
+    "images",
+    "batches",
+    "delivered_frames",
+    "decoded_frames",
+    "fetched_frames",
+    "reads",
+    "skipped_frames",
+    "images_from_cpu",
+)
 
 
 def measure(loader: VideoLoader, ended: float) -> dict[str, Any]:
@@ -195,6 +205,7 @@ def measure(loader: VideoLoader, ended: float) -> dict[str, Any]:
         "wait_seconds": counts.wait_seconds,
         "delivered_frames": counts.delivered_frames,
         "decoded_frames": counts.decoded_frames,
+        "fetched_frames": counts.fetched_frames,
         "reads": counts.reads,
         "peak_held_frames": counts.peak_held_frames,
         "slots": loader.budget.slots,

@@ -16,7 +16,7 @@ from scipy import stats
 from lit_video.loading.loader import VideoLoader
 from lit_video.loading.resume import Place
 from lit_video.measuring.reads import Read, WatchedDecoder
-from lit_video.planning.planner import Budget
+from lit_video.planning.budget import Budget
 from lit_video.report.choices import Contender
 from lit_video.report.setting import Options, Setting
 

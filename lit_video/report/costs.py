@@ -13,6 +13,7 @@ from lit_video.bias import lead_in, planner_sliding
 from lit_video.bias.planner_law import SLOTS_PER_FRAME
 from lit_video.measuring.reads import Read
 from lit_video.planning.planner import plan
+from lit_video.planning.reads import GopRead
 from lit_video.report.choices import Contender, uniform
 from lit_video.report.contest import Measured
 from lit_video.report.setting import Setting
@@ -63,7 +64,7 @@ def plan_epoch(setting: Setting, contender: Contender, lookahead: int, held: int
     order = contender.make(setting.seed).order(0)
     positions = np.asarray(order[0 : min(len(order), PLANNED)])
     reads = plan(positions, setting.index, lookahead, held)
-    wanted = sum(len(read.frame_indices) for read in reads)
+    wanted = sum(len(read.frame_indices) for read in reads if isinstance(read, GopRead))
     return tuple(amount / len(positions) for amount in (reads.decoded_frames, wanted, reads.num_reads))
 
 

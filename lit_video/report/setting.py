@@ -18,7 +18,7 @@ from lit_video.decoders.base import Decoder
 from lit_video.decoders.geometry import parse_size
 from lit_video.index import VideoIndex
 from lit_video.loading.loader import VideoLoader
-from lit_video.planning.planner import divide
+from lit_video.planning.budget import divide
 from lit_video.samplers.base import Sampler
 from lit_video.support.errors import check_choice
 from lit_video.training.transforms import Transform
@@ -114,7 +114,8 @@ class Setting:
         It decodes on threads of this process, so that its reads can be watched.
         """
         as_given = {name: getattr(self, name) for name in LOADING}
-        return VideoLoader(self.index, sampler, **{"decoder": self.make_decoder, **as_given, **changes})
+        alone = {"decoder": self.make_decoder, "last_epoch": 0}  # epochs are measured one by one
+        return VideoLoader(self.index, sampler, **{**alone, **as_given, **changes})
 
 
 def setting_of(cfg: DictConfig) -> Setting:

@@ -35,9 +35,17 @@ class DecodeError(LitVideoError):
     def __reduce__(self) -> tuple:
         return type(self), (self.path, self.missing, self.num_frames, self.cause)
 
+    def of(self, missing: Sequence[int]) -> DecodeError:
+        """Return the same error about some of its frames."""
+        return DecodeError(self.path, missing, self.num_frames, self.cause)
+
 
 class IndexStoreError(LitVideoError):
     """An index folder that cannot be read or written."""
+
+
+class StoreError(LitVideoError):
+    """A store of decoded frames that cannot be used."""
 
 
 class ResumeError(LitVideoError):

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from lit_video.bench import CONTENDERS
+from lit_video.bench import CONTENDERS, PREPARED, compare, contenders
+from lit_video.bench import run as running
 from lit_video.bench.contenders import Setting
 from lit_video.bench.exercise_data import make_exercise_data
-from lit_video.bench.run import contender, run
+from lit_video.bench.run import contender, drop_caches, run
 from lit_video.checks.stamps import read_stamp
-from lit_video.commands.bench import main
+from lit_video.commands.bench import main, parser
 from lit_video.index import VideoIndex
+from lit_video.loading.loader import VideoLoader
+from lit_video.support.errors import LitVideoError
 
 BATCH = 16
 
@@ -36,7 +39,7 @@ def stamps(batches, count):
 CLIPS = {"clips", "torchcodec_clips"}
 
 
-@pytest.mark.parametrize("name", sorted(set(CONTENDERS) - {"limit"} - CLIPS))
+@pytest.mark.parametrize("name", sorted(set(CONTENDERS) - {"limit"} - CLIPS - PREPARED.keys()))
 def test_an_epoch_has_each_frame_once(name, paths, tmp_path):
     setting = setting_of(paths, tmp_path)
     index = setting.index()
@@ -89,12 +92,71 @@ def test_a_row_counts_what_was_decoded_after_the_clock_started(paths, tmp_path):
     assert run("limit", alone, skip=16, images=16)["decode_amplification"] is None
 
 
+def test_what_is_skipped_ends_with_a_batch_and_is_not_timed(paths, tmp_path):
+    row = run("sequential", setting_of(paths, tmp_path), skip=BATCH + 1, images=BATCH)
+    assert row["images"] == BATCH
+
+
 def test_a_model_that_consumes_slowly_sets_the_pace(paths, tmp_path):
     row = run("ours", setting_of(paths, tmp_path, images_per_s=200.0), skip=BATCH, images=64)
     assert row["images_per_s"] < 210
 
 
+def test_the_loader_is_told_of_stores_only_what_it_would_not_choose_itself(paths, tmp_path, monkeypatch):
+    told = []
+
+    class Told(VideoLoader):
+        def __init__(self, *_, **options):
+            told.append(options)
+
+    monkeypatch.setattr(contenders, "VideoLoader", Told)
+    usual = setting_of(paths, tmp_path, packing="raw")
+    changed = setting_of(paths, tmp_path, keep="jpeg", store="auto", packing="raw", store_bytes=1 << 30)
+    for setting in (usual, changed):
+        contenders.video_loader(setting, setting.index())
+    assert {name: told[1][name] for name in told[1].keys() - told[0].keys()} == {
+        "keep": "jpeg",
+        "store": "auto",
+        "store_packing": "raw",
+        "store_bytes": 1 << 30,
+    }
+    assert told[0].keys() < told[1].keys()
+
+
+class TestDropCaches:
+    def test_is_written_to_the_system(self, tmp_path, monkeypatch):
+        caches = tmp_path / "drop_caches"
+        caches.touch()
+        monkeypatch.setattr(running, "CACHES", caches)
+        drop_caches()
+        assert caches.read_text() == "3"
+
+    def test_comes_before_the_contender_and_again_before_the_clock(self, paths, tmp_path, monkeypatch):
+        dropped = []
+        monkeypatch.setattr(running, "drop_caches", lambda: dropped.append(True))
+        for skip, times in ((0, 1), (BATCH, 2)):
+            dropped.clear()
+            run("sequential", setting_of(paths, tmp_path), skip, BATCH, cold=True)
+            assert len(dropped) == times
+
+    def test_that_is_not_possible_is_told_before_anything_is_measured(self, videos, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(running, "CACHES", tmp_path / "not" / "there")
+        with pytest.raises(SystemExit) as caught:
+            main(["run", str(videos), "--drop-caches"])
+        assert caught.value.code == 1
+        assert "which this user cannot.\nRun it as root, or without it" in capsys.readouterr().err
+        with pytest.raises(LitVideoError, match="Run it as root"):
+            drop_caches()
+
+
 class TestCommand:
+    def test_options_of_storing_reach_the_setting(self, videos, tmp_path):
+        given = ["--keep", "raw", "--store", "here", "--store-packing", "jpeg", "--store-bytes", "5"]
+        chosen = parser().parse_args(["run", str(videos), *given])
+        setting = compare._setting(chosen, ["a.mp4"], tmp_path, 4)
+        assert (setting.keep, setting.store, setting.packing, setting.store_bytes) == ("raw", "here", "jpeg", 5)
+        assert (setting.seed, setting.index_dir, setting.size) == (4, str(tmp_path), 224)
+
     def test_prints_a_table_and_writes_all_rows(self, videos, tmp_path, capsys):
         file = tmp_path / "rows.json"
         given = ["--contenders", "sequential,ours", "--videos", "1,3", "--rounds", "1", "--size", "64"]
@@ -117,6 +179,8 @@ class TestCommand:
             "--contenders ours,ours": "each contender once, please",
             "--rounds 0": "must be at least 1, got 0",
             "--videos 1,0": "must be at least 1, got 0",
+            "--keep small": "invalid choice: 'small' (choose from",
+            "--store-packing auto": "invalid choice: 'auto' (choose from",
         }.items(),
     )
     def test_a_mistake_is_told_in_a_sentence(self, given, told, videos, capsys):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from lit_video.bias import planner_lookahead
 from lit_video.index import Population
-from lit_video.planning.planner import divide, plan
+from lit_video.planning.budget import divide
+from lit_video.planning.planner import plan
 from tests.fakes import index_of
 
 

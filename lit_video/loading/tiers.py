@@ -1,0 +1,214 @@
+"""Where frames may lie, and how a worker moves them: decoded into slots, packed into pages and the store, and back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from lit_video.decoders.base import Decoder
+from lit_video.loading.pages import read_pages, write_pages
+from lit_video.planning.reads import Fetch, GopRead
+from lit_video.store.frames import FrameStore
+from lit_video.store.keeper import Keeper
+from lit_video.store.packing import Packing
+from lit_video.support.errors import DecodeError
+
+TOGETHER = 64  # frames that are put into the store in one go
+
+
+class Source(NamedTuple):
+    """Where a packed frame lies in memory."""
+
+    pages: Sequence[int]
+    num_bytes: int
+
+
+class Job(NamedTuple):
+    """A read, the slots for its wanted frames in the order of `read.frame_indices`, and pages for `read.packed`."""
+
+    number: int
+    read: GopRead
+    slots: Sequence[int]
+    pages: Sequence[Sequence[int]] = ()
+
+
+class FetchJob(NamedTuple):
+    """A fetch, slots for its positions, and where each frame lies; None: in the store, if anywhere."""
+
+    number: int
+    fetch: Fetch
+    slots: Sequence[int]
+    sources: Sequence[Source | None]
+
+
+class Done(NamedTuple):
+    """A job that ended; the slots are written unless there was an error.
+
+    Attributes:
+        number: Of the job.
+        error: What went wrong, if anything did.
+        num_bytes: Of each frame of `read.packed`; -1 where there is none.
+        absent: Places in a fetch that could not be served.
+    """
+
+    number: int
+    error: BaseException | None
+    num_bytes: Sequence[int] = ()
+    absent: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Tiers:
+    """What workers write frames into and read them from. Picklable, as far as its tensors are shared.
+
+    Attributes:
+        slots: uint8 [F, 3, height, width].
+        pages: uint8 [pages, bytes] for packed frames that wait; None: there are none.
+        packing: Of what is in pages.
+        store: On disk; None: there is none.
+    """
+
+    slots: UInt8[Tensor, "slots 3 height width"]
+    pages: UInt8[Tensor, "pages bytes"] | None = None
+    packing: Packing | None = None
+    store: FrameStore | None = None
+
+    def do(self, job: Job | FetchJob, decoder: Decoder) -> Done:
+        """Do a job, and say what came of it."""
+        try:
+            if isinstance(job, FetchJob):
+                return Done(job.number, None, absent=self._fetch(job))
+            if not (job.read.packed or job.read.stored):
+                decoder.decode(job.read, [self.slots[slot] for slot in job.slots])
+                return Done(job.number, None)
+            return _Keeping(self, job).decode(decoder)
+        except BaseException as error:  # whatever it is, the consumer raises it; swallowed here, it would wait for ever
+            return Done(job.number, error)
+
+    def _fetch(self, job: FetchJob) -> list[int]:
+        """Unpack frames into slots, and return the places of those that are not there."""
+        slots = job.slots
+        lie_together = slots[-1] - slots[0] == len(slots) - 1  # ascending, then
+        shape = (len(slots), *self.slots.shape[1:])
+        out = self.slots[slots[0] : slots[-1] + 1].numpy() if lie_together else _SCRATCH.frames(shape)
+        here = [place for place, source in enumerate(job.sources) if source is not None]
+        absent = self._fetch_stored(job, out) if len(here) < len(slots) else []
+        self._unpack_pages(job, here, out)
+        if not lie_together:
+            for slot, frame in zip(slots, out, strict=True):
+                np.copyto(self.slots[slot].numpy(), frame)
+        return absent
+
+    def _unpack_pages(self, job: FetchJob, places: list[int], out: UInt8[np.ndarray, "n 3 height width"]) -> None:
+        if not places:
+            return
+        assert self.pages is not None
+        assert self.packing is not None
+        memory = self.pages.numpy()
+        packed = [read_pages(memory, *source) for source in job.sources if source is not None]
+        if len(places) == len(out):
+            self.packing.unpack(packed, out)
+            return
+        block = np.empty((len(places), *out.shape[1:]), np.uint8)
+        self.packing.unpack(packed, block)
+        out[places] = block
+
+    def _fetch_stored(self, job: FetchJob, out: UInt8[np.ndarray, "n 3 height width"]) -> list[int]:
+        """Have the store write what it has into its places in `out`; return the places of what it lacks."""
+        places = [place for place, source in enumerate(job.sources) if source is None]
+        if self.store is None:
+            return places
+        if len(places) == len(out):
+            return np.flatnonzero(~self.store.get(job.fetch.frame_ids, out)).tolist()
+        block = np.empty((len(places), *out.shape[1:]), np.uint8)
+        served = self.store.get([job.fetch.frame_ids[place] for place in places], block)
+        out[places] = block
+        return [place for place, found in zip(places, served, strict=True) if not found]
+
+
+class _Keeping:
+    """One read, of which frames are kept for later. They are packed one by one, while the decoder goes on.
+
+    Args:
+        tiers: Where.
+        job: The read.
+    """
+
+    def __init__(self, tiers: Tiers, job: Job) -> None:
+        self._tiers, self._job, self._read = tiers, job, job.read
+        self._frames = sorted({*job.read.frame_indices, *job.read.packed, *job.read.stored})
+        self._stored, self._packed = set(job.read.stored), {frame: n for n, frame in enumerate(job.read.packed)}
+        self._num_bytes = [-1] * len(job.read.packed)
+        self._to_put: list[tuple[int, bytes]] = []
+        self._origin = 0 if tiers.store is None else int(tiers.store.index.offset[job.read.video_id])
+
+    def decode(self, decoder: Decoder) -> Done:
+        """Decode the read, and say how many bytes what is kept in memory takes."""
+        slots = dict(zip(self._read.frame_indices, self._job.slots, strict=True))
+        place = {frame: number for number, frame in enumerate(self._frames)}
+        out = {place[frame]: self._tiers.slots[slot] for frame, slot in slots.items()}
+        everything = GopRead(
+            self._read.video_id, self._read.start, tuple(self._frames), ((self._read.first_position,),) * len(place)
+        )
+        size = (int(self._tiers.slots.shape[-2]), int(self._tiers.slots.shape[-1]))
+        keeper = Keeper(out, size, len(place), lambda number, frame: self._keep(self._frames[number], frame))
+        error = None
+        try:
+            decoder.decode(everything, keeper)
+        except DecodeError as failed:
+            error = failed
+        keeper.finish()
+        missing = set() if error is None else set(error.missing)
+        for frame, slot in slots.items():
+            if frame not in missing:
+                self._keep(frame, self._tiers.slots[slot].numpy())
+        self._put()
+        return Done(self._job.number, self._of_wanted(error), self._num_bytes)
+
+    def _of_wanted(self, error: DecodeError | None) -> DecodeError | None:
+        """Return what is wrong with frames that somebody waits for: of others nothing is said before they are due."""
+        missing = [] if error is None else [frame for frame in self._read.frame_indices if frame in error.missing]
+        return None if error is None or not missing else error.of(missing)
+
+    def _keep(self, frame_index: int, frame: UInt8[np.ndarray, "3 height width"]) -> None:
+        tiers, number = self._tiers, self._packed.get(frame_index)
+        if number is not None:
+            assert tiers.packing is not None
+            assert tiers.pages is not None
+            packed = tiers.packing.pack(frame)
+            if write_pages(tiers.pages.numpy(), self._job.pages[number], packed):
+                self._num_bytes[number] = len(packed)
+        if frame_index in self._stored and tiers.store is not None and tiers.store.takes:
+            self._to_put.append((self._origin + frame_index, tiers.store.packing.pack(frame)))
+            if len(self._to_put) == TOGETHER:
+                self._put()
+
+    def _put(self) -> None:
+        if self._to_put and self._tiers.store is not None:
+            frame_ids, packed = zip(*self._to_put, strict=True)
+            self._tiers.store.put(frame_ids, packed)
+            self._to_put = []
+
+
+class _Scratch(threading.local):
+    """Memory of a thread that frames are unpacked into, where their slots do not lie together."""
+
+    def __init__(self) -> None:
+        self._memory = torch.empty(0, dtype=torch.uint8)
+
+    def frames(self, shape: tuple[int, ...]) -> UInt8[np.ndarray, "n 3 height width"]:
+        """Return an array of this shape, whose values are anything."""
+        size = int(np.prod(shape))
+        if len(self._memory) < size:
+            self._memory = torch.empty(size, dtype=torch.uint8)
+        return self._memory[:size].numpy().reshape(shape)
+
+
+_SCRATCH = _Scratch()

@@ -1,0 +1,66 @@
+"""What a plan is made of: frames to decode in one go, and frames to fetch that were decoded before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class GopRead:
+    """Frames to decode in one go, from one keyframe on.
+
+    Attributes:
+        video_id: Row of the video in the index.
+        start: Frame index of the keyframe that decoding starts from.
+        frame_indices: Wanted frames, ascending, none twice.
+        positions: For each wanted frame, the positions that it fills, ascending: of the order, or where samples are
+            clips of T frames, T for each of its positions.
+        packed: Frames to keep packed in memory, ascending; a `Fetch` takes them from there.
+        packed_uses: How often each of these is fetched.
+        stored: Frames to put into the store, ascending; some of the wanted ones too.
+    """
+
+    video_id: int
+    start: int
+    frame_indices: tuple[int, ...]
+    positions: tuple[tuple[int, ...], ...]
+    packed: tuple[int, ...] = ()
+    packed_uses: tuple[int, ...] = ()
+    stored: tuple[int, ...] = ()
+
+    @property
+    def first_position(self) -> int:
+        """The position that cannot be delivered before this read is done."""
+        return min(places[0] for places in self.positions)
+
+    @property
+    def last_frame(self) -> int:
+        """The last frame that is decoded."""
+        return max(frames[-1] for frames in (self.frame_indices, self.packed, self.stored) if frames)
+
+    @property
+    def num_decoded(self) -> int:
+        """Frames from the keyframe to the last one, both included: what the read costs."""
+        return self.last_frame - self.start + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Frames that were decoded before, to be unpacked in one go: kept in memory, or in the store.
+
+    Attributes:
+        frame_ids: One for each position; a frame that is wanted twice comes twice.
+        positions: That they fill, ascending.
+    """
+
+    frame_ids: Sequence[int]
+    positions: Sequence[int]
+
+    @property
+    def first_position(self) -> int:
+        """The position that cannot be delivered before this is done."""
+        return self.positions[0]
+
+
+Task = GopRead | Fetch

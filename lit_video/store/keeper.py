@@ -1,0 +1,62 @@
+"""Slots for a decoder's frames, of which most are the same memory: what has no slot is packed before the next comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import overload
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+
+class Keeper(Sequence[Tensor]):
+    """`out` for `Decoder.decode`, when frames are wanted that nobody waits for: a whole GOP in the memory of one frame.
+
+    A decoder takes each tensor once, and writes it before it takes the next. So when the next is taken, or at
+    `finish`, the frame before is whole, and is packed. Where `decode` raises `DecodeError`, what was taken is whole
+    too, and `finish` may be called; after any other error it may not.
+
+    Args:
+        out: The frames that have a tensor of their own, by place in the read. These are not packed.
+        size: Height and width of a frame.
+        num_frames: Of the read.
+        pack: Called with place and frame, `[3, height, width]`, for each other frame that was decoded. The frame's
+            memory is written over afterwards.
+    """
+
+    def __init__(
+        self,
+        out: Mapping[int, Tensor],
+        size: tuple[int, int],
+        num_frames: int,
+        pack: Callable[[int, UInt8[np.ndarray, "3 height width"]], None],
+    ) -> None:
+        self._out, self._num_frames, self._pack = out, num_frames, pack
+        self._frame = torch.empty((3, *size), dtype=torch.uint8)
+        self._place: int | None = None  # of the frame that is being written and has no tensor of its own
+
+    def __len__(self) -> int:
+        return self._num_frames
+
+    @overload
+    def __getitem__(self, place: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Tensor]: ...
+    def __getitem__(self, place: int | slice) -> Tensor | Sequence[Tensor]:
+        if isinstance(place, slice):
+            raise TypeError("place must be a number: the tensors of a Keeper are one memory, and taken one by one")
+        if not 0 <= place < self._num_frames:
+            raise IndexError(f"place must be in [0, {self._num_frames}), got {place}")
+        self.finish()
+        if place in self._out:
+            return self._out[place]
+        self._place = place
+        return self._frame
+
+    def finish(self) -> None:
+        """Pack the frame that was taken last, if it has no tensor of its own."""
+        if self._place is not None:
+            place, self._place = self._place, None
+            self._pack(place, self._frame.numpy())
