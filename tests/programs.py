@@ -12,7 +12,8 @@ from hydra.core.singleton import Singleton
 from lit_video.commands.hydra_front import offer_short_names
 from tests.forked import REPOSITORY, Start, can_be_forked, start
 
-FOLDERS = {"train": REPOSITORY / "conf", "bias_report": REPOSITORY / "lit_video" / "commands" / "conf"}
+OF_COMMANDS = REPOSITORY / "lit_video" / "commands" / "conf"
+FOLDERS = {"train": REPOSITORY / "conf", "bias_report": OF_COMMANDS, "store_fill": OF_COMMANDS}
 
 
 def run(program, *arguments, folder=REPOSITORY, timeout=120, environment=None, forked=True):
@@ -30,9 +31,9 @@ def run(program, *arguments, folder=REPOSITORY, timeout=120, environment=None, f
 
 
 def composed(program, *overrides):
-    """Return the options of `train` or `bias_report` with these overrides."""
+    """Return the options of `train`, `bias_report` or `store_fill` with these overrides."""
     with hydra_as_found(), initialize_config_dir(str(FOLDERS[program]), version_base="1.3"):
-        if program == "bias_report":
+        if program != "train":
             offer_short_names()
         return compose(program, list(overrides))
 

@@ -35,10 +35,17 @@ REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(REPOSITORY.glob("*.md")), *sorted(REPOSITORY.glob("docs/**/*.md"))]
 BLOCK = re.compile(r"(?:<!-- (?P<note>[^\n]*) -->\n+)?^```(?P<language>\w*)\n(?P<code>.*?)^```", re.M | re.S)
 COMMAND = re.compile(
-    r"(?:python |lit-video )(train\.py|scripts/\w+\.py|index|bench|bias|doctor|fuzz|sweep)\b([^\n&|;>#`]*)"
+    r"(?:python |lit-video )(train\.py|scripts/store\.py fill|scripts/\w+\.py|"
+    r"index|bench|bias|doctor|fuzz|store fill|store|sweep)\b([^\n&|;>#`]*)"
 )
 FILE_NAME = re.compile(r"# ([\w/]+\.(?:py|yaml))\n")
-HYDRA_FRONTS = {"train.py": "train", "scripts/bias_report.py": "bias_report", "bias": "bias_report"}
+HYDRA_FRONTS = {
+    "train.py": "train",
+    "scripts/bias_report.py": "bias_report",
+    "bias": "bias_report",
+    "scripts/store.py fill": "store_fill",
+    "store fill": "store_fill",
+}
 GROUPS = {folder.name for folder in (REPOSITORY / "conf").iterdir() if folder.is_dir()}
 
 
@@ -105,9 +112,10 @@ def options(group):
 
 @pytest.fixture(scope="module")
 def keys():
-    """Every key that train.py has with some choice of options."""
+    """Every key that train.py has with some choice of options, and those of a store that is filled."""
     choices = [[f"{group}={option}"] for group in sorted(GROUPS) for option in sorted(options(group))]
     configs = [OmegaConf.to_container(composed("train", *choice)) for choice in [[], *choices]]
+    configs.append(OmegaConf.to_container(composed("store_fill")))
     return {key for config in configs for key in dotted(config)}
 
 

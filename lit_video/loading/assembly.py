@@ -23,7 +23,7 @@ from lit_video.loading.slots import SlotPool
 from lit_video.loading.tiers import Done, FetchJob, Job, Source
 from lit_video.loading.workers import Workers
 from lit_video.planning.planner import Plan
-from lit_video.planning.reads import Fetch, GopRead
+from lit_video.planning.reads import Fetch, GopRead, Hold, Task
 from lit_video.support.errors import DecodeError
 
 MakeBatch = Callable[[Tensor, Tensor], Gathered]
@@ -129,6 +129,7 @@ class Assembly:
         self._begin = self._end = 0  # of the positions of the epoch under way
         self._jobs: dict[int, Job | FetchJob] = {}  # under way, by number
         self._packed: dict[int, Packed] = {}  # by frame id
+        self._holds: dict[int, Hold] = {}  # by the position after which the frame stays in its slot
         self._to_repeat: list[tuple[int, int]] = []  # positions of a later epoch, whose frame failed; frame ids
         self._num_submitted = 0
         self._slot_of: dict[int, int | None] = {}  # decoded positions; None: left out
@@ -168,11 +169,20 @@ class Assembly:
             self._submit(task)
             self._next_task = next(self._plan, None)
 
-    def _submit(self, task: GopRead | Fetch) -> None:
+    def _submit(self, task: Task) -> None:
         if isinstance(task, Fetch):
             self._submit_fetch(task)
+        elif isinstance(task, Hold):
+            self._hold(task)
         else:
             self._submit_read(task)
+
+    def _hold(self, hold: Hold) -> None:
+        """Have a frame stay after its last position."""
+        if self._pages is None:
+            self._holds[hold.position] = hold
+        elif hold.frame_id in self._packed:
+            self._packed[hold.frame_id].uses += 1
 
     def _submit_read(self, read: GopRead) -> None:
         slots = self._pool.reserve(len(read.frame_indices))
@@ -343,13 +353,25 @@ class Assembly:
         before = self._begin // self._clip  # positions are counted on from epoch to epoch
         stand_ins = {place - before: self._stand_ins.pop(place) for place in places if place in self._stand_ins}
         gathered = self._gather(self._pool.frames, torch.tensor(list(kept.values()), dtype=torch.int64))
-        for slot in kept.values():
-            self._release(slot, 1)
+        for position, slot in slot_of.items():
+            self._let_go_of(position, slot, position // self._clip - before in stand_ins)
         self._cursor = positions.stop
         of_epoch = range(places.start - before, places.stop - before)
         return Piece(
             gathered, of_epoch, [position // self._clip - before for position in kept][:: self._clip], stand_ins
         )
+
+    def _let_go_of(self, position: int, slot: int | None, is_another: bool) -> None:
+        """Free a delivered frame's slot, unless it stays for another position or has others to fill."""
+        hold = self._holds.pop(position, None)
+        if hold is not None and (slot is None or is_another):
+            self._to_repeat = sorted([*self._to_repeat, (hold.again, hold.frame_id)])
+        elif hold is not None:
+            self._slot_of[hold.again] = slot
+            self.costs = self.costs.with_delivered(hold.again < self._end)
+            return
+        if slot is not None:
+            self._release(slot, 1)
 
     def _release(self, slot: int, uses: int) -> None:
         self._uses[slot] -= uses

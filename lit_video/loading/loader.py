@@ -160,6 +160,7 @@ class VideoLoader:
         self._pool: SlotPool | None = None
         self._pages: Pages | None = None
         self._plan: Plan | None = None
+        self._known_epoch = 0  # the last one of which the plan knows the order
         self._run: EpochRun | None = None
         self._place = Place(0, 0)
         self._under_way = False  # a batch was handed out since the place was set
@@ -360,8 +361,11 @@ class VideoLoader:
         faults = Faults(self.on_error, self.population, self.seed, self._place.epoch, trust)
         if over is None or self._plan is None:
             self._plan = self._plan_of(order)
-        if self._goes_on(self._place.epoch):
-            self._plan.go_on(self._order(Place(self._place.epoch + 1, 0)))
+            self._known_epoch = self._place.epoch
+        # Two ahead: what plans is one task ahead of this epoch's end, and looks an epoch ahead from there.
+        while self._known_epoch < self._place.epoch + 2 and self._goes_on(self._known_epoch):
+            self._known_epoch += 1
+            self._plan.go_on(self._order(Place(self._known_epoch, 0)))
         if over is not None:
             over.assembly.go_on(workers, gather, faults)
             return over.assembly

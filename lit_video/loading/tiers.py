@@ -166,6 +166,7 @@ class _Keeping:
             error = failed
         keeper.finish()
         missing = set() if error is None else set(error.missing)
+        self._forget(missing)
         for frame, slot in slots.items():
             if frame not in missing:
                 self._keep(frame, self._tiers.slots[slot].numpy())
@@ -189,6 +190,12 @@ class _Keeping:
             self._to_put.append((self._origin + frame_index, tiers.store.packing.pack(frame)))
             if len(self._to_put) == TOGETHER:
                 self._put()
+
+    def _forget(self, frames: set[int]) -> None:
+        """Keep nothing of frames that did not come, even if the decoder took memory for them."""
+        self._to_put = [one for one in self._to_put if one[0] - self._origin not in frames]
+        for frame in frames & self._packed.keys():
+            self._num_bytes[self._packed[frame]] = -1
 
     def _put(self) -> None:
         if self._to_put and self._tiers.store is not None:

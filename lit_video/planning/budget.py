@@ -104,8 +104,8 @@ def divide_in_tiers(
     held = min(rest // (packed_bytes or frame_bytes), num_kept)
     lookahead = _reach(held, num_positions, num_frames, num_gops, lookahead)
     if packed_bytes is None:
-        return Budget(slots + held, admission, held, lookahead, admission)
-    return Budget(slots, admission, held, lookahead, admission, rest if held else 0)
+        return Budget(slots + held, admission, held, lookahead, admission + FETCH)
+    return Budget(slots, admission, held, lookahead, admission + FETCH, rest if held else 0)
 
 
 def _reach(held: int, num_positions: int, num_frames: int, num_gops: int, lookahead: int | None) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from lit_video.index import Samples, as_population
-from lit_video.planning.reads import Fetch, GopRead, Task
+from lit_video.planning.reads import Fetch, GopRead, Hold, Task
 from lit_video.planning.sight import FETCHED, SERVED, Sight
 from lit_video.samplers.base import Order
 from lit_video.support.rng import rng
@@ -61,21 +61,22 @@ def plan(
         lookahead: Positions that a read looks ahead, W, the missed one included, each frame of a clip being one. 1
             decodes for every position anew.
         budget: The most frames kept for later positions at any time; the missed frame passes even at 0.
-        near: Positions ahead of a read for which it keeps frames whatever is kept: they do not count.
+        near: Positions ahead of a read for which it keeps frames whatever is kept: they do not count. A fetch whose
+            first position is p needs nothing of reads behind p + FETCH - near.
         packs: Keep frames for what is not near packed, to be fetched when they are due.
         stored: Read GOPs that the store takes whole, into it, and fetch what it has.
         hurry: First positions for which no GOP is read whole, since a model waits for them.
 
     Raises:
-        ValueError: `lookahead` under 1, `budget`, `near` or `hurry` under 0, or none near where frames are fetched.
+        ValueError: `lookahead` under 1, `budget`, `near` or `hurry` under 0, or too few near where frames are fetched.
     """
     if lookahead < 1:
         raise ValueError(f"lookahead must be at least 1, got {lookahead}")
     for name, value in (("budget", budget), ("near", near), ("hurry", hurry)):
         if value < 0:
             raise ValueError(f"{name} must be at least 0, got {value}")
-    if near < 1 and (packs or stored is not None):
-        raise ValueError("near must be at least 1 where frames are fetched: a fetch comes after the read it depends on")
+    if near < FETCH and (packs or stored is not None):
+        raise ValueError(f"near must be at least {FETCH} where frames are fetched: a fetch comes after its reads")
     return Plan(order, index, lookahead, budget, near, packs, stored, hurry)
 
 
@@ -116,6 +117,7 @@ class Plan(Iterator[Task]):
         # With fewer positions in sight than there are GOPs, a look-ahead rarely finds a second frame of one.
         self._staggers = self.population.num_gops < lookahead < self._ends[0]
         self._touched: set[int] = set()  # GOPs that were read before
+        self._holds_all = stored is None and budget >= self.population.num_distinct_frames
         self._stagger = rng(0, "planner.stagger")
         self.num_reads = self.delivered_frames = self.decoded_frames = 0
 
@@ -148,8 +150,8 @@ class Plan(Iterator[Task]):
         if begin >= end:
             return False
         fetched = range(begin, end)
-        if not sight.are_fetched(begin, end):
-            fetched = [position for position in fetched if self._serve(position)]
+        if self._holds_all or not sight.are_fetched(begin, end):
+            fetched = [position for position in fetched if self._serve(position, begin)]
         elif self._let_go:
             self._held -= sum(self._let_go.pop(position, 0) for position in fetched)
         if fetched:
@@ -159,7 +161,7 @@ class Plan(Iterator[Task]):
         self._position = end
         return True
 
-    def _serve(self, position: int) -> bool:
+    def _serve(self, position: int, begin: int) -> bool:
         """See to it that a position is filled; tell whether it is to be fetched."""
         sight = self._sight
         how = sight.how(position)
@@ -167,9 +169,23 @@ class Plan(Iterator[Task]):
             how = FETCHED
         if not how:
             self._ready.append(self._read(position))
-        if self._let_go:
-            self._held -= self._let_go.pop(position, 0)
+        if self._let_go and (count := self._let_go.pop(position, 0)):
+            self._held -= count
+            if self._holds_all:
+                self._hold(position, begin)
         return how == FETCHED
+
+    def _hold(self, position: int, begin: int) -> None:
+        """Keep a frame, whose last position this was, for the next one in sight that wants it."""
+        sight, again = self._sight, position
+        frame_id, end = sight.frame_id(position), position + self._lookahead
+        while (again := sight.next(again)) and again < end:
+            if sight.frame_id(again) == frame_id and not sight.how(again):
+                sight.serve(again, FETCHED if self._packs else SERVED)
+                self._let_go[again] = 1
+                self._held += 1
+                self._ready.appendleft(Hold(begin, position, again, frame_id))
+                return
 
     def _fetch_order(self, end: int) -> None:
         """Look at the positions before `end`, and the rest of their block."""
@@ -223,6 +239,9 @@ class Plan(Iterator[Task]):
         return tuple((lacking - origin).tolist())
 
     def _account(self, task: Task) -> None:
+        if isinstance(task, Hold):
+            self.delivered_frames += not self._packs
+            return
         if isinstance(task, Fetch):
             self.delivered_frames += len(task.positions)
             return

@@ -63,4 +63,21 @@ class Fetch:
         return self.positions[0]
 
 
-Task = GopRead | Fetch
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A frame that is held beyond the last position that it was kept for, because all frames fit.
+
+    Attributes:
+        first_position: From which on this must be known.
+        position: That it was kept for.
+        again: A later one that it fills as well.
+        frame_id: The frame.
+    """
+
+    first_position: int
+    position: int
+    again: int
+    frame_id: int
+
+
+Task = GopRead | Fetch | Hold

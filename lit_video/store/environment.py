@@ -85,12 +85,17 @@ class Environment:
         try:
             with _GATE, self._files.begin(write=write, buffers=True) as transaction:
                 yield transaction
-        except (self._lmdb.DiskError, self._lmdb.MapFullError) as error:
-            raise StoreFullError(f"{self.folder}: the store's disk is full; {NO_MORE_IS_KEPT}.\n{_ROOM}") from error
         except self._lmdb.Error as error:
-            if any(os.strerror(number) in str(error) for number in _FULL):
-                raise StoreFullError(f"{self.folder}: {error}; {NO_MORE_IS_KEPT}.\n{_ROOM}") from error
-            raise StoreError(f"{self.folder}: the store cannot be used ({error}).\n{_ANEW}") from error
+            raise self._in_words(error, write) from error
+
+    def _in_words(self, error: Exception, is_write: bool) -> StoreError:
+        """Return what LMDB's error means."""
+        is_full = isinstance(error, (self._lmdb.DiskError, self._lmdb.MapFullError))
+        if is_full or (is_write and shutil.disk_usage(self.folder).free < LEAST_BYTES):
+            return StoreFullError(f"{self.folder}: the store's disk is full; {NO_MORE_IS_KEPT}.\n{_ROOM}")
+        if is_write and any(os.strerror(number) in str(error) for number in _NOT_WRITTEN):
+            return StoreFullError(f"{self.folder}: not written ({error}); {NO_MORE_IS_KEPT}.\n{_ROOM}")
+        return StoreError(f"{self.folder}: the store cannot be used ({error}).\n{_ANEW}")
 
     def close(self) -> None:
         """Close the files."""
@@ -181,7 +186,8 @@ _ANEW = "Name another folder with data.store=FOLDER, or drop it: lit-video store
 _ROOM = "Make room, or name another folder: data.store=FOLDER"
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# An input or output error is also what LMDB makes of a disk that took less than all of a write: as of one that is full.
+_NOT_WRITTEN = (errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def _library() -> Any:

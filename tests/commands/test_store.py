@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lit_video.checks.stamps import write_stamped
+from lit_video.commands.store import main
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import VideoIndex
 from lit_video.store.environment import DATA
@@ -20,11 +21,27 @@ from tests.programs import REPOSITORY, run
 OPTIONS = ("data.size=64", "data.threads=2", "data.progress=false")
 
 
-def store(*words, **options):
-    return run("scripts/store.py", *words, **options)
+def store(*words):
+    """Run a command in a process of its own, as users do."""
+    return run("scripts/store.py", *words)
 
 
-def test_fill_info_verify_drop(videos, tmp_path):
+@pytest.fixture
+def ask(capsys):
+    """Run one that needs no options composed in this process, and return its exit code and what it printed."""
+
+    def asked(*words):
+        code = 0
+        try:
+            main([str(word) for word in words])
+        except SystemExit as ended:
+            code = ended.code
+        return code, capsys.readouterr().out
+
+    return asked
+
+
+def test_fill_info_verify_drop(videos, tmp_path, ask):
     folder = tmp_path / "store"
     given = f"data.root={videos}", f"data.store={folder}", "data.store_packing=raw", *OPTIONS
     done = store("fill", *given, "data.stride=2")
@@ -33,19 +50,17 @@ def test_fill_info_verify_drop(videos, tmp_path):
     assert "47 frames kept; 47 of 47 are there now" in done.stdout
     done = store("fill", *given)
     assert "93 frames of 3 videos, 46 of them to decode" in done.stdout
-    done = store("info", folder)
-    assert done.returncode == 0, done.stderr
-    assert "93" in done.stdout
-    assert "64×64" in done.stdout
-    assert "pyav crop bilinear" in " ".join(done.stdout.split())
-    assert (store("verify", folder).stdout, done.returncode) == ("93 frames, all whole\n", 0)
+    code, told = ask("info", folder)
+    assert code == 0
+    assert "93" in told
+    assert "64×64" in told
+    assert "pyav crop bilinear" in " ".join(told.split())
+    assert ask("verify", folder) == (0, "93 frames, all whole\n")
     damage_a_frame(VideoIndex.scan(videos, tmp_path / "index", progress=False), folder)
-    done = store("verify", folder, "--mend")
-    assert done.returncode == 1
-    assert "1 of 93 frames are damaged; deleted, to be decoded anew" in done.stdout
-    assert store("verify", folder).stdout == "92 frames, all whole\n"
-    done = store("drop", folder)
-    assert done.returncode == 0
+    assert ask("verify", folder)[0] == 1
+    assert ask("verify", folder, "--mend") == (1, "1 of 93 frames are damaged; deleted, to be decoded anew\n")
+    assert ask("verify", folder) == (0, "92 frames, all whole\n")
+    assert ask("drop", folder)[0] == 0
     assert not folder.exists()
 
 
@@ -84,7 +99,7 @@ def test_a_full_store_is_told_in_a_sentence(videos, tmp_path):
     assert "frames kept" in done.stdout
 
 
-def test_ctrl_c_keeps_what_is_done(tmp_path):
+def test_ctrl_c_keeps_what_is_done(tmp_path, ask):
     (tmp_path / "videos").mkdir()
     first = write_stamped(tmp_path / "videos" / "0.mp4", 100, gop=10, size=(480, 640))
     for number in range(1, 9):
@@ -103,9 +118,9 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
     assert process.returncode == 130
     assert "Interrupted: what is done is kept" in told
     assert "Traceback" not in told
-    done = store("verify", tmp_path / "store")
-    assert done.returncode == 0
-    assert 0 < int(done.stdout.split()[0]) < 900
+    code, told = ask("verify", tmp_path / "store")
+    assert code == 0
+    assert 0 < int(told.split()[0]) < 900
 
 
 def test_what_is_kept_is_what_a_loader_of_the_same_options_asks_for(videos, tmp_path):

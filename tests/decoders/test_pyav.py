@@ -257,9 +257,24 @@ class TestTheCheck:
             with contextlib.suppress(DecodeError):
                 super().decode(read, out)
 
+    class TakesAllAtOnce(PyAVDecoder):
+        def decode(self, read, out):
+            super().decode(read, [out[place] for place in range(len(out))])
+
+    class TakesTwice(PyAVDecoder):
+        def decode(self, read, out):
+            super().decode(read, out)
+            super().decode(read, out)
+
     @pytest.mark.parametrize(
         ("broken", "told"),
-        [(Neighbour, "asked for"), (WrongOrder, "asked for"), (SwallowsErrors, "must raise DecodeError")],
+        [
+            (Neighbour, "asked for"),
+            (WrongOrder, "asked for"),
+            (SwallowsErrors, "must raise DecodeError"),
+            (TakesAllAtOnce, "written before the next is taken"),
+            (TakesTwice, "is taken once"),
+        ],
     )
     def test_notices(self, broken, told):
         with pytest.raises(AssertionError, match=told):
