@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Before the package is imported: in the tests alone, shapes and types of arguments are checked as they are annotated.
+import jaxtyping
 from jaxtyping import install_import_hook
 
 import tests.typechecker  # noqa: F401  jaxtyping looks it up by name
@@ -41,6 +42,12 @@ def pytest_collection_finish():
 def cache(tmp_path_factory, monkeypatch):
     """No test reads or writes the user's own cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Types are not checked, as for users: for what calls small functions a million times that others call checked."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture(autouse=True)

@@ -28,12 +28,16 @@ TOO_LATE = ("PYTHON", "LD_")  # Python and the loader of libraries read these wh
 
 
 class Start(NamedTuple):
-    """A program, as in `python PROGRAM ARGUMENTS`, where it starts, its variables, and the seconds it may take."""
+    """A program, as in `python PROGRAM ARGUMENTS`, where it starts, its variables, and the seconds it may take.
+
+    One with a named pipe writes to that while others look on, and is not waited for.
+    """
 
     arguments: Sequence[str]
     folder: Path
     environment: Mapping[str, str]
     timeout: float
+    pipe: Path | None = None
 
 
 def can_be_forked(variables: Mapping[str, str]) -> bool:
@@ -49,6 +53,35 @@ def start(program: Start, python: str = sys.executable) -> subprocess.CompletedP
     if code is None:
         raise subprocess.TimeoutExpired(program.arguments, program.timeout, out, err)
     return subprocess.CompletedProcess(program.arguments, code, out, err)
+
+
+class Running:
+    """What `subprocess.Popen` is for a program whose output is read while it runs; how it ended is not known."""
+
+    def __init__(self, program: Start) -> None:
+        assert program.pipe is not None
+        os.mkfifo(program.pipe)
+        parent = _parent(sys.executable)
+        write(parent.stdin, program)
+        self.pid = read(parent.stdout)
+        self._handle = os.pidfd_open(self.pid)
+        self.stdout = program.pipe.open()
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._handle, number)
+
+    def wait(self, timeout: float) -> None:
+        """Wait for its end."""
+        if not _ends(self._handle, timeout):
+            raise subprocess.TimeoutExpired(str(self.pid), timeout)
+
+    def close(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+        self.stdout.close()
+        os.close(self._handle)
 
 
 @cache
@@ -72,6 +105,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def serve() -> None:
     """Answer each `Start` with its exit code, None if it took too long, and what it wrote to stdout and stderr.
 
+    With a pipe, the answer is its number, at once.
     A fork leaves the loop, is the program, and ends as any program does.
     """
     starts, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
@@ -83,10 +117,10 @@ def serve() -> None:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             child = os.fork()
             if child == 0:
-                os.dup2(out.fileno(), 1)
+                os.dup2(out.fileno() if asked.pipe is None else os.open(asked.pipe, os.O_WRONLY), 1)
                 os.dup2(err.fileno(), 2)
                 break
-            write(answers, (_exit_code(child, asked.timeout), _text(out), _text(err)))
+            write(answers, child if asked.pipe else (_exit_code(child, asked.timeout), _text(out), _text(err)))
     if asked is not None:
         _become(asked)
 
@@ -100,12 +134,16 @@ def _next(starts: BinaryIO) -> Start | None:
 def _exit_code(child: int, timeout: float) -> int | None:
     """Wait for the end of a process, and bring it about when the time is up."""
     handle = os.pidfd_open(child)
-    in_time = bool(select.select([handle], [], [], timeout)[0])
+    in_time = _ends(handle, timeout)
     os.close(handle)
     if not in_time:
         os.kill(child, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return code if in_time else None
+
+
+def _ends(handle: int, timeout: float) -> bool:
+    return bool(select.select([handle], [], [], timeout)[0])
 
 
 def _text(file: BinaryIO) -> str:

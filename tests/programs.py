@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.singleton import Singleton
 
 from lit_video.commands.hydra_front import offer_short_names
-from tests.forked import REPOSITORY, Start, can_be_forked, start
+from tests.forked import REPOSITORY, Running, Start, can_be_forked, start
 
 OF_COMMANDS = REPOSITORY / "lit_video" / "commands" / "conf"
 FOLDERS = {"train": REPOSITORY / "conf", "bias_report": OF_COMMANDS, "store_fill": OF_COMMANDS}
@@ -28,6 +28,15 @@ def run(program, *arguments, folder=REPOSITORY, timeout=120, environment=None, f
         return start(Start(command, folder, environment, timeout))
     command = [sys.executable, *command]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+def running(program, *arguments, pipe, environment=None):
+    """Start a program in a fork, from the repository's folder, and go on; what it writes comes through a named pipe."""
+    variables = environment or {}
+    assert can_be_forked(variables)
+    command = [str(program), *map(str, arguments)]
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", **variables}
+    return contextlib.closing(Running(Start(command, REPOSITORY, environment, 0, pipe)))
 
 
 def composed(program, *overrides):

@@ -101,6 +101,7 @@ def test_what_is_delivered_is_undamaged_and_what_can_be_had_is_delivered(encoder
     assert verify(index, 0).ok
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_most_of_what_can_be_had_is(tmp_path):
     """Over all kinds together, of the pictures that a decoder beginning at the last keyframe gives right.
 

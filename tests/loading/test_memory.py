@@ -15,6 +15,8 @@ from lit_video.samplers.uniform import UniformSampler
 
 MIB = 2**20
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 
 def resident():
     gc.collect()

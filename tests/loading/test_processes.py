@@ -4,8 +4,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 import weakref
@@ -26,6 +24,7 @@ from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import DecodeError, DeviceError, WorkerError
 from tests.fakes import index_of
 from tests.loading.test_loader import SlowDecoder, ids, loader_of
+from tests.programs import running
 
 METHODS = ("fork", "forkserver", "spawn")
 
@@ -45,10 +44,12 @@ def no_process_is_left():
 
 
 def is_ours(process):
-    """Not the fork server and the resource tracker, which multiprocessing keeps."""
+    """Not the fork server and the resource tracker, which multiprocessing keeps, nor what programs are forked from."""
     try:
-        text = " ".join(process.cmdline())
+        text, parent = " ".join(process.cmdline()), process.ppid()
     except psutil.Error:
+        return False
+    if "tests.forked" in text and parent == os.getpid():
         return False
     return "resource_tracker" not in text and "forkserver" not in text
 
@@ -298,18 +299,14 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
 def test_no_worker_outlives_its_parent(videos, tmp_path, start_method, number):
     (tmp_path / "program.py").write_text(PROGRAM)
-    command = [sys.executable, str(tmp_path / "program.py"), str(videos), str(tmp_path / "index"), start_method]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    try:
+    command = [tmp_path / "program.py", videos, tmp_path / "index", start_method]
+    with running(*command, pipe=tmp_path / "pipe") as process:
         workers = [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
         assert len(workers) == 2
         process.send_signal(number)
         process.wait(10)
         _, alive = psutil.wait_procs(workers, timeout=10)
         assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_through_the_command_line(tmp_path):

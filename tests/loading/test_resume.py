@@ -1,13 +1,9 @@
 """Interrupted and resumed equals uninterrupted: frame by frame, for every way to stop that Lightning has."""
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +16,7 @@ from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import ResumeError
 from lit_video.training.transforms import ExerciseTransform
+from tests.programs import run, running
 from tests.test_datamodule import QUIET
 
 pytestmark = [
@@ -500,23 +497,16 @@ if __name__ == "__main__":
 )
 def test_from_a_sigkill(videos, whole, tmp_path, afterwards):
     (tmp_path / "program.py").write_text(PROGRAM)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONWARNINGS": "ignore"}
-
-    def run(arguments, pause):
-        command = [sys.executable, tmp_path / "program.py", str(videos), tmp_path / "saved", json.dumps(arguments)]
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment | {"PAUSE": pause}, text=True
-        )
-
-    process = run({"threads": 2}, pause="0.2")
-    seen = [json.loads(process.stdout.readline()) for _ in range(9)]
-    time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait(20)
-    process.communicate()
-    out, err = run(afterwards, pause="0").communicate(timeout=120)
-    rest = [json.loads(line) for line in out.splitlines() if line.startswith("[")]
-    assert rest, err
+    command = [tmp_path / "program.py", videos, tmp_path / "saved"]
+    before = [*command, json.dumps({"threads": 2})]
+    with running(*before, pipe=tmp_path / "pipe", environment={"PAUSE": "0.2"}) as process:
+        seen = [json.loads(process.stdout.readline()) for _ in range(9)]
+        time.sleep(0.1)
+        process.send_signal(signal.SIGKILL)
+        process.wait(20)
+    done = run(*command, json.dumps(afterwards), environment={"PAUSE": "0"})
+    rest = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert rest, done.stderr
     # What was processed after the last checkpoint that was whole comes again, and nothing is left out.
     assert rest == whole[len(whole) - len(rest) :]
     assert len(whole) - len(rest) >= len(seen) - 1

@@ -92,6 +92,7 @@ def test_everything_in_reach_is_decoded_once():
     assert planned.num_reads == 20
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("lookahead", [128, 1024, 8192, 13333])
 def test_steady_state_follows_the_formula(lookahead):
     num_frames, gop = 120_000, 30
@@ -106,6 +107,7 @@ def test_steady_state_follows_the_formula(lookahead):
     assert steady == pytest.approx(expected, rel=0.03)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_default_lookahead_fills_the_memory_on_average():
     held, gops, num_frames = 6621, 4000, 120_000
     w = planner_lookahead(held, gops)

@@ -114,6 +114,7 @@ class TestLanes:
         assert len(order[39_000:39_010]) == 10
 
 
+@pytest.mark.usefixtures("unchecked")
 class TestThroughThePlanner:
     index = index_of([600] * 100, 30)
 
