@@ -23,7 +23,7 @@ from lit_video.store.frames import FrameStore, StoreWarning
 from lit_video.support.errors import DataError, StoreError
 from lit_video.support.machine import num_cores
 
-OF_STORE = ("store", "store_bytes", "store_packing", "store_quality")  # options of the data that are about the store
+OF_STORE = ("store", "store_bytes", "store_packing", "jpeg_quality")  # options of the data that are about the store
 _MORE = "Give it more, or null for what the disk has: data.store_bytes"
 BLOCK = 2**18  # samples whose frames are looked up together
 
@@ -72,7 +72,7 @@ def _make_store(options: dict[str, Any], index: VideoIndex, look: str, size: tup
         size,
         options["store_packing"],
         options["store_bytes"],
-        options["store_quality"],
+        options["jpeg_quality"],
     )
     room = store.room
     if store.problem is not None:

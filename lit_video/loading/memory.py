@@ -15,6 +15,7 @@ from lit_video.index import Population
 from lit_video.loading.keep import Sizes, in_gb, measure, packing_pays, share_of_room, told
 from lit_video.planning.budget import Budget, divide, divide_in_tiers, least_slots
 from lit_video.planning.planner import Stored
+from lit_video.store.fill import look_of
 from lit_video.store.folder import store_folder
 from lit_video.store.frames import FrameStore
 from lit_video.store.packing import Packing, make_packing
@@ -157,12 +158,7 @@ class Memory:
         return float(np.mean([-(-(one + 64) // 4096) * 4096 for one in sizes]))
 
     def _open(self, store: str | Path, num_bytes: int | None, packing: str, quality: int) -> FrameStore:
-        look = getattr(self._decoder, "look", None)
-        if look is None:
-            raise DataError(
-                f"{type(self._decoder).__name__} does not say what its frames' pixels depend on (an attribute look), so"
-                " they cannot be stored.\nUse data.store=null, or another decoder"
-            )
+        look = look_of(self._decoder)
         return FrameStore(store_folder(store), self._population.index, look, self._size, packing, num_bytes, quality)
 
     def _tell_store(self) -> None:

@@ -206,7 +206,7 @@ class TestStore:
 
     def test_a_decoder_must_say_what_its_pixels_depend_on(self, tmp_path):
         loader = loader_of(PRETENDED, decoder=SlowDecoder, store=tmp_path / "store")
-        with pytest.raises(DataError, match="SlowDecoder does not say what its frames' pixels depend on"):
+        with pytest.raises(DataError, match="SlowDecoder does not say what its pixels depend on"):
             next(iter(loader))
         assert not (tmp_path / "store").exists()
 
