@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from lit_video.support.errors import DataError
 from lit_video.support.rng import mix
 from lit_video.support.screen import screen
 
+COUNTED = 2**17  # samples that are looked up to find out how much of a data set a store has
 HURRIED = 1 / 16  # frames that may be decoded twice for an early first batch, as a share of all
 
 
@@ -133,10 +135,11 @@ class Memory:
         """Of the data set's GOPs that the store takes; 0 without one."""
         if self.store is None:
             return 0.0
-        there, wanted = int(self._has.sum()), self._population.num_distinct_frames
-        if there >= wanted or not self.store.takes:
-            return 1.0 if there >= wanted else there / wanted
-        return share_of_room(self.store.room, self._stored_bytes, wanted, there)
+        wanted = self._population.num_distinct_frames
+        if self._num_there >= wanted or not self.store.takes:
+            return self._num_there / wanted
+        room = min(self.store.room, shutil.disk_usage(self.store.folder).free)
+        return share_of_room(room, self._stored_bytes, wanted, self._num_there)
 
     def stored(self) -> Stored | None:
         """Return what the store has now and what it takes, for a plan; None without one."""
@@ -145,10 +148,14 @@ class Memory:
         return Stored(self.store.has().astype(np.uint8), taker(self._population, self.share))
 
     @cached_property
-    def _has(self) -> np.ndarray:
-        """Which frames the store had at first, of all that the index has."""
+    def _num_there(self) -> int:
+        """How many of the frames that samples may ask for the store had at first; of many about how many."""
         assert self.store is not None
-        return self.store.has()
+        population, has = self._population, self.store.has()
+        num_samples = population.num_samples
+        sample_ids = np.arange(num_samples) if num_samples <= COUNTED else np.arange(COUNTED) * num_samples // COUNTED
+        share = has[population.frames_of(sample_ids)[0]].mean()
+        return round(float(share) * population.num_distinct_frames)
 
     @cached_property
     def _stored_bytes(self) -> float:
@@ -164,7 +171,7 @@ class Memory:
     def _tell_store(self) -> None:
         if self.store is None or not self._tells:
             return
-        wanted, there = self._population.num_distinct_frames, int(self._has.sum())
+        wanted, there = self._population.num_distinct_frames, self._num_there
         total, share = wanted * self._stored_bytes, self.share
         fit = "all fit" if share >= 1 else f"{100 * share:.0f} % fit"
         have = f"; {there:,} of them are there" if there else ""

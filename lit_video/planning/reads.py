@@ -37,6 +37,8 @@ class GopRead:
     @property
     def last_frame(self) -> int:
         """The last frame that is decoded."""
+        if not self.packed and not self.stored:
+            return self.frame_indices[-1]
         return max(frames[-1] for frames in (self.frame_indices, self.packed, self.stored) if frames)
 
     @property
