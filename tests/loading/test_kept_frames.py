@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -203,6 +204,20 @@ class TestStore:
         said = capsys.readouterr().err
         assert said.startswith("Store: 93 frames, lossless about ")
         assert "% fit." in said
+
+    def test_counts_what_it_has_of_these_samples(self, index, tmp_path, capsys):
+        epochs(Population(index, videos=[0]), 1, store=tmp_path / "store")
+        for video_id, there in ((0, 50), (1, 0)):
+            loader = loader_of(Population(index, videos=[video_id]), batch_size=4, store=tmp_path / "store")
+            assert loader.memory._num_there == there
+            assert ("50 of them are there" in capsys.readouterr().err) == bool(there)
+            loader.close()
+
+    def test_takes_no_more_than_the_disk_has(self, index, tmp_path, monkeypatch):
+        monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100_000))
+        loader = loader_of(index, batch_size=4, store=tmp_path / "store")
+        assert 0 < loader.memory.share < 1
+        loader.close()
 
     def test_a_decoder_must_say_what_its_pixels_depend_on(self, tmp_path):
         loader = loader_of(PRETENDED, decoder=SlowDecoder, store=tmp_path / "store")
