@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,6 +112,7 @@ class Plan(Iterator[Task]):
         self._ready: deque[Task] = deque()  # planned and not yet given
         self._sight = Sight()
         self._has = memoryview(stored.mask.data) if stored is not None else b""
+        self._offset = memoryview(np.ascontiguousarray(self._index.offset).data)  # quicker to look up than NumPy's
         self._held = 0  # frames kept for positions ahead
         self._let_go: dict[int, int] = {}  # position -> frames that it is the last to want
         # With fewer positions in sight than there are GOPs, a look-ahead rarely finds a second frame of one.
@@ -136,7 +137,14 @@ class Plan(Iterator[Task]):
             if not self._plan_block():
                 raise StopIteration
         task = self._ready.popleft()
-        self._account(task)
+        if isinstance(task, GopRead):
+            self.num_reads += 1
+            self.decoded_frames += task.num_decoded
+            self.delivered_frames += sum(map(len, task.positions))
+        elif isinstance(task, Fetch):
+            self.delivered_frames += len(task.positions)
+        else:
+            self.delivered_frames += not self._packs
         return task
 
     def _plan_block(self) -> bool:
@@ -149,9 +157,9 @@ class Plan(Iterator[Task]):
             self._fetch_order(end + reach)
         if begin >= end:
             return False
-        fetched = range(begin, end)
+        fetched: Sequence[int] = range(begin, end)
         if self._holds_all or not sight.are_fetched(begin, end):
-            fetched = [position for position in fetched if self._serve(position, begin)]
+            fetched = [position for position in fetched if self._serve(position)]
         elif self._let_go:
             self._held -= sum(self._let_go.pop(position, 0) for position in fetched)
         if fetched:
@@ -161,21 +169,21 @@ class Plan(Iterator[Task]):
         self._position = end
         return True
 
-    def _serve(self, position: int, begin: int) -> bool:
+    def _serve(self, position: int) -> bool:
         """See to it that a position is filled; tell whether it is to be fetched."""
-        sight = self._sight
-        how = sight.how(position)
-        if not how and self._has and self._has[sight.frame_id(position)]:
-            how = FETCHED
+        how = self._sight.how(position)
         if not how:
-            self._ready.append(self._read(position))
+            if self._has and self._has[self._sight.frame_id(position)]:
+                how = FETCHED
+            else:
+                self._ready.append(self._read(position))
         if self._let_go and (count := self._let_go.pop(position, 0)):
             self._held -= count
             if self._holds_all:
-                self._hold(position, begin)
+                self._hold(position)
         return how == FETCHED
 
-    def _hold(self, position: int, begin: int) -> None:
+    def _hold(self, position: int) -> None:
         """Keep a frame, whose last position this was, for the next one in sight that wants it."""
         sight, again = self._sight, position
         frame_id, end = sight.frame_id(position), position + self._lookahead
@@ -184,7 +192,7 @@ class Plan(Iterator[Task]):
                 sight.serve(again, FETCHED if self._packs else SERVED)
                 self._let_go[again] = 1
                 self._held += 1
-                self._ready.appendleft(Hold(begin, position, again, frame_id))
+                self._ready.appendleft(Hold(self._position, position, again, frame_id))
                 return
 
     def _fetch_order(self, end: int) -> None:
@@ -204,8 +212,8 @@ class Plan(Iterator[Task]):
         """Return the read for the missed position: its frame, and what else of its GOP is worth keeping."""
         sight = self._sight
         video_id, start = sight.gop(position)
-        origin = int(self._index.offset[video_id])
-        whole = self._is_read_whole(position, video_id, start)
+        origin = self._offset[video_id]
+        whole = self._stored is not None and self._is_read_whole(position, video_id, start)
         following = sight.next(position)
         if not whole and not self._staggers and not 0 < following < position + self._lookahead:
             return GopRead(video_id, start, (sight.frame_id(position) - origin,), ((position,),))
@@ -227,7 +235,8 @@ class Plan(Iterator[Task]):
         )
 
     def _is_read_whole(self, position: int, video_id: int, start: int) -> bool:
-        return self._stored is not None and position >= self._hurry and self._stored.takes(video_id, start)
+        assert self._stored is not None
+        return position >= self._hurry and self._stored.takes(video_id, start)
 
     def _put(self, video_id: int, start: int) -> tuple[int, ...]:
         """Return the frames of a GOP that the store lacks, and take them for stored from now on."""
@@ -237,17 +246,6 @@ class Plan(Iterator[Task]):
         lacking = wanted[self._stored.mask[wanted] == 0]
         self._stored.mask[lacking] = 1
         return tuple((lacking - origin).tolist())
-
-    def _account(self, task: Task) -> None:
-        if isinstance(task, Hold):
-            self.delivered_frames += not self._packs
-            return
-        if isinstance(task, Fetch):
-            self.delivered_frames += len(task.positions)
-            return
-        self.num_reads += 1
-        self.delivered_frames += sum(map(len, task.positions))
-        self.decoded_frames += task.num_decoded
 
     def _keep(self, position: int, whole: bool) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
         """Return positions by frame id, of what goes into slots at once, and of what is kept for later.
