@@ -443,12 +443,13 @@ class VideoLoader:
         if run.stop():
             assert self._pool is not None
             if not keep:
+                self._plan = None
                 self._pool.free_all()
                 if self._pages is not None:
                     self._pages.free_all()
             return
         # A read that still goes on writes into these slots, with this decoder.
-        self._pool, self._pages, self._decoders = None, None, []
+        self._pool, self._pages, self._plan, self._decoders = None, None, None, []
         if self._processes is not None:
             self._processes.close(0)
             self._processes = None
