@@ -258,6 +258,8 @@ class Plan(Iterator[Task]):
         slots: dict[int, list[int]] = {sight.frame_id(position): [position]}
         later: dict[int, list[int]] = {}  # the missed frame, too, takes room only if it is wanted again
         while (position := sight.next(position)) and position < end:
+            if sight.how(position):  # by a frame that is held on
+                continue
             frame = sight.frame_id(position)
             if position < near:
                 slots.setdefault(frame, []).append(position)

@@ -168,6 +168,16 @@ def test_what_fits_is_decoded_once_in_all_epochs(packs):
     assert planned.decoded_frames == 60
 
 
+@given(st.lists(st.permutations(range(30)), min_size=2, max_size=4), st.integers(1, 60), st.booleans())
+def test_what_is_held_on_fills_each_position_once(orders, lookahead, packs):
+    """Where all fits and the look-ahead does not reach all, frames are held on between others that are read again."""
+    index = index_of([25, 5], gop=6)
+    planned = plan(np.array(orders[0]), index, lookahead, 30, FETCH if packs else 0, packs)
+    for order in orders[1:]:
+        planned.go_on(np.array(order))
+    replay([frame for order in orders for frame in order], list(planned), index, FETCH if packs else 0)
+
+
 def test_the_end_of_an_epoch_costs_what_its_middle_does():
     """F48 holds to the end: without the next order, its last look-ahead finds ever fewer frames of a GOP."""
     index, lookahead = index_of([600] * 20, 30), 1500
