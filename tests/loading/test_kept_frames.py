@@ -214,7 +214,8 @@ class TestStore:
             loader.close()
 
     def test_takes_no_more_than_the_disk_has(self, index, tmp_path, monkeypatch):
-        monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100_000))
+        usage = SimpleNamespace(disk_usage=lambda path: SimpleNamespace(free=100_000))
+        monkeypatch.setattr("lit_video.loading.memory.shutil", usage)
         loader = loader_of(index, batch_size=4, store=tmp_path / "store")
         assert 0 < loader.memory.share < 1
         loader.close()
