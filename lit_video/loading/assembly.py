@@ -18,9 +18,9 @@ from torch import Tensor
 from lit_video.decoders.refusals import without
 from lit_video.loading.faults import Faults
 from lit_video.loading.gather import Gathered
-from lit_video.loading.pages import Pages
+from lit_video.loading.packed import PackedFrames
 from lit_video.loading.slots import SlotPool
-from lit_video.loading.tiers import Done, FetchJob, Job, Source
+from lit_video.loading.tiers import Done, FetchJob, Job
 from lit_video.loading.workers import Workers
 from lit_video.planning.planner import Plan
 from lit_video.planning.reads import Fetch, GopRead, Hold, Task
@@ -75,19 +75,6 @@ class Costs(NamedTuple):
         return Costs(*(mine - its for mine, its in zip(self, other, strict=True)))
 
 
-@dataclass
-class Packed:
-    """A frame that waits packed in memory.
-
-    Attributes:
-        source: Where it lies.
-        uses: Positions that it still has to fill.
-    """
-
-    source: Source
-    uses: int
-
-
 class Assembly:
     """Turns a plan into the images of successive batches.
 
@@ -101,8 +88,7 @@ class Assembly:
         gather: Makes a batch of the pool's frames and the numbers of slots.
         faults: Says what to do about frames that cannot be decoded.
         clip: T, frames of a sample.
-        pages: For packed frames that wait.
-        packed_bytes: Taken from them for a frame that is to be packed; what it does not need is given back.
+        waiting: For frames that the plan packs; None: it packs none.
 
     Attributes:
         costs: Of the reads that were done so far.
@@ -118,17 +104,15 @@ class Assembly:
         gather: MakeBatch,
         faults: Faults,
         clip: int = 1,
-        pages: Pages | None = None,
-        packed_bytes: int = 0,
+        waiting: PackedFrames | None = None,
     ) -> None:
-        self._clip, self._pages, self._packed_bytes = clip, pages, packed_bytes
+        self._clip, self._waiting = clip, waiting
         self._plan, self._pool, self._workers, self._admission = plan, pool, workers, admission
         self._gather, self.faults = gather, faults
         self._next_task = next(plan, None)
         self._cursor = 0  # first position of the next batch
         self._begin = self._end = 0  # of the positions of the epoch under way
         self._jobs: dict[int, Job | FetchJob] = {}  # under way, by number
-        self._packed: dict[int, Packed] = {}  # by frame id
         self._holds: dict[int, Hold] = {}  # by the position after which the frame stays in its slot
         self._to_repeat: list[tuple[int, int]] = []  # positions of a later epoch, whose frame failed; frame ids
         self._num_submitted = 0
@@ -179,10 +163,10 @@ class Assembly:
 
     def _hold(self, hold: Hold) -> None:
         """Have a frame stay after its last position."""
-        if self._pages is None:
+        if self._waiting is None:
             self._holds[hold.position] = hold
-        elif hold.frame_id in self._packed:
-            self._packed[hold.frame_id].uses += 1
+        else:
+            self._waiting.use_once_more(hold.frame_id)
 
     def _submit_read(self, read: GopRead) -> None:
         slots = self._pool.reserve(len(read.frame_indices))
@@ -194,14 +178,14 @@ class Assembly:
             read, slots = without(read, damaged), list(slot_of.values())
             if not slots:
                 return
-        pages = [] if self._pages is None else [self._pages.reserve(self._packed_bytes) for _ in read.packed]
+        pages = [] if self._waiting is None else self._waiting.reserve(read)
         self._hand_out(Job(self._num_submitted, read, slots, pages))
 
     def _submit_fetch(self, fetch: Fetch) -> None:
         slots = sorted(self._pool.reserve(len(fetch.positions)))
         self._uses.update(dict.fromkeys(slots, 1))
-        packed = [self._packed.get(frame_id) for frame_id in fetch.frame_ids]
-        sources = [None if one is None else one.source for one in packed]
+        waiting = self._waiting
+        sources = [None if waiting is None else waiting.source(frame_id) for frame_id in fetch.frame_ids]
         self._hand_out(FetchJob(self._num_submitted, fetch, slots, sources))
 
     def _hand_out(self, job: Job | FetchJob) -> None:
@@ -231,7 +215,8 @@ class Assembly:
 
     def _settle_read(self, job: Job, done: Done) -> None:
         self.costs = self.costs.with_read(job.read, self._end)
-        self._keep(job, done)
+        if self._waiting is not None:
+            self._waiting.keep(int(self._plan.population.index.offset[job.read.video_id]), job, done)
         missing = self.faults.missing(job, done.error)
         if not missing and (sample_id := self.faults.settle(job)) is not None:
             self._stand_ins.update(dict.fromkeys(job.read.positions[0], sample_id))
@@ -242,28 +227,14 @@ class Assembly:
             else:
                 self._slot_of.update(dict.fromkeys(positions, slot))
 
-    def _keep(self, job: Job, done: Done) -> None:
-        """Remember where the frames lie that a read packed. One that did not fit its pages is read again when due."""
-        origin = int(self._plan.population.index.offset[job.read.video_id])
-        for frame, pages, num_bytes, uses in zip(
-            job.read.packed, job.pages, done.num_bytes or [-1] * len(job.pages), job.read.packed_uses, strict=True
-        ):
-            assert self._pages is not None
-            before = self._packed.get(origin + frame)
-            kept = self._pages.keep(pages, num_bytes if before is None and num_bytes > 0 else 0)
-            if before is not None:
-                before.uses += uses
-            elif kept:
-                self._packed[origin + frame] = Packed(Source(kept, num_bytes), uses)
-
     def _settle_fetch(self, job: FetchJob, done: Done) -> None:
         if done.error is not None:
             raise done.error
         fetch, absent = job.fetch, set(done.absent)
         self.costs = self.costs.with_fetched(len(job.slots) - len(absent))
         for frame_id, source in zip(fetch.frame_ids, job.sources, strict=True):
-            if source is not None:
-                self._let_go(frame_id)
+            if source is not None and self._waiting is not None:
+                self._waiting.use(frame_id)
         for place, (position, slot) in enumerate(zip(fetch.positions, job.slots, strict=True)):
             if place in absent:
                 self._release(slot, 1)
@@ -271,15 +242,6 @@ class Assembly:
                 self._slot_of[position] = slot
         for place in done.absent:
             self._read_alone(fetch.positions[place], fetch.frame_ids[place])
-
-    def _let_go(self, frame_id: int) -> None:
-        """Give a packed frame's pages back, if this was its last use."""
-        packed = self._packed[frame_id]
-        packed.uses -= 1
-        if not packed.uses:
-            assert self._pages is not None
-            self._pages.free(packed.source.pages)
-            del self._packed[frame_id]
 
     def _read_alone(self, position: int, frame_id: int) -> None:
         """Have a frame decoded that should have been kept, and was not."""

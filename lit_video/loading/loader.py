@@ -24,6 +24,7 @@ from lit_video.loading.faults import Fault, Faults
 from lit_video.loading.gather import choose_gather
 from lit_video.loading.iterator import BatchIterator
 from lit_video.loading.memory import Memory
+from lit_video.loading.packed import PackedFrames
 from lit_video.loading.pages import Pages
 from lit_video.loading.processes import Processes, ProcessWorkers
 from lit_video.loading.resume import Place, check_place, order_digest
@@ -369,12 +370,9 @@ class VideoLoader:
         if over is not None:
             over.assembly.go_on(workers, gather, faults)
             return over.assembly
-        clip, packed_bytes, admission = (
-            self.population.frames_per_sample,
-            self.memory.packed_bytes,
-            self.budget.admission,
-        )
-        return Assembly(self._plan, pool, workers, admission, gather, faults, clip, self._pages, packed_bytes)
+        waiting = None if self._pages is None else PackedFrames(self._pages, self.memory.packed_bytes)
+        clip, admission = self.population.frames_per_sample, self.budget.admission
+        return Assembly(self._plan, pool, workers, admission, gather, faults, clip, waiting)
 
     def _plan_of(self, order: RankOrder) -> Plan:
         budget, memory = self.budget, self.memory

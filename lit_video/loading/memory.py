@@ -75,7 +75,7 @@ class Memory:
     ) -> None:
         self._population, self._decoder, self._size, self._tells = population, decoder, size, tells
         clip = population.frames_per_sample
-        self._batch_frames, self._positions = batch_size * clip, num_positions * clip
+        self._batch_frames = batch_size * clip
         self._sight = num_positions * clip * num_epochs
         self._lookahead = None if lookahead is None else lookahead * clip
         self._frame_bytes, self._memory_bytes = 3 * size[0] * size[1], memory_bytes
@@ -188,11 +188,11 @@ class Memory:
                 f"Frames on {self._decoder.device} are neither packed nor stored: each would cross the bus twice.\n"
                 f"Use {which}, or decoder=pyav"
             )
-        if (store is not None or keep in ("lossless", "jpeg")) and self._num_slots < least_slots(self._batch_frames):
+        least = least_slots(self._batch_frames)
+        if (store is not None or keep in ("lossless", "jpeg")) and self._num_slots < least:
             raise ValueError(
-                f"lookahead_bytes must hold {least_slots(self._batch_frames)} frames of {self._size[0]}x{self._size[1]}"
-                f" where frames are packed or stored, which is {least_slots(self._batch_frames) * self._frame_bytes}"
-                f" bytes, got {self._memory_bytes}"
+                f"lookahead_bytes must hold {least} frames of {self._size[0]}x{self._size[1]} where frames are packed"
+                f" or stored, which is {least * self._frame_bytes} bytes, got {self._memory_bytes}"
             )
 
     @property

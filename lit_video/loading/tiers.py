@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
 from lit_video.decoders.base import Decoder
 from lit_video.loading.pages import read_pages, write_pages
 from lit_video.planning.reads import Fetch, GopRead
+from lit_video.store.collected import Collected
 from lit_video.store.frames import FrameStore
 from lit_video.store.keeper import Keeper
 from lit_video.store.packing import Packing
 from lit_video.support.errors import DecodeError
-
-TOGETHER = 64  # frames that are put into the store in one go
+from lit_video.support.scratch import Scratch
 
 
 class Source(NamedTuple):
@@ -97,40 +96,42 @@ class Tiers:
         slots = job.slots
         lie_together = slots[-1] - slots[0] == len(slots) - 1  # ascending, then
         shape = (len(slots), *self.slots.shape[1:])
-        out = self.slots[slots[0] : slots[-1] + 1].numpy() if lie_together else _SCRATCH.frames(shape)
-        here = [place for place, source in enumerate(job.sources) if source is not None]
-        absent = self._fetch_stored(job, out) if len(here) < len(slots) else []
-        self._unpack_pages(job, here, out)
+        out = self.slots[slots[0] : slots[-1] + 1].numpy() if lie_together else _SCRATCH.memory(*shape)
+        absent = self._unpack(job, out)
         if not lie_together:
             for slot, frame in zip(slots, out, strict=True):
                 np.copyto(self.slots[slot].numpy(), frame)
         return absent
 
-    def _unpack_pages(self, job: FetchJob, places: list[int], out: UInt8[np.ndarray, "n 3 height width"]) -> None:
-        if not places:
-            return
-        assert self.pages is not None
-        assert self.packing is not None
-        memory = self.pages.numpy()
-        packed = [read_pages(memory, *source) for source in job.sources if source is not None]
-        if len(places) == len(out):
-            self.packing.unpack(packed, out)
-            return
-        block = np.empty((len(places), *out.shape[1:]), np.uint8)
-        self.packing.unpack(packed, block)
-        out[places] = block
+    def _unpack(self, job: FetchJob, out: UInt8[np.ndarray, "n 3 height width"]) -> list[int]:
+        """Unpack frames from memory and from the store, and return the places of those that are in neither."""
+        waiting = [place for place, source in enumerate(job.sources) if source is not None]
+        if waiting:
+            assert self.pages is not None
+            assert self.packing is not None
+            memory = self.pages.numpy()
+            packed = [read_pages(memory, *source) for source in job.sources if source is not None]
+            with _rows(out, waiting) as block:
+                self.packing.unpack(packed, block)
+        others = [place for place, source in enumerate(job.sources) if source is None]
+        if not others or self.store is None:
+            return others
+        with _rows(out, others) as block:
+            served = self.store.get([job.fetch.frame_ids[place] for place in others], block)
+        return [place for place, found in zip(others, served, strict=True) if not found]
 
-    def _fetch_stored(self, job: FetchJob, out: UInt8[np.ndarray, "n 3 height width"]) -> list[int]:
-        """Have the store write what it has into its places in `out`; return the places of what it lacks."""
-        places = [place for place, source in enumerate(job.sources) if source is None]
-        if self.store is None:
-            return places
-        if len(places) == len(out):
-            return np.flatnonzero(~self.store.get(job.fetch.frame_ids, out)).tolist()
-        block = np.empty((len(places), *out.shape[1:]), np.uint8)
-        served = self.store.get([job.fetch.frame_ids[place] for place in places], block)
-        out[places] = block
-        return [place for place, found in zip(places, served, strict=True) if not found]
+
+@contextmanager
+def _rows(
+    out: UInt8[np.ndarray, "n 3 height width"], places: Sequence[int]
+) -> Iterator[UInt8[np.ndarray, "m 3 height width"]]:
+    """Give memory for some rows of `out`, written there in the end; for all of them, `out` itself."""
+    if len(places) == len(out):
+        yield out
+        return
+    block = np.empty((len(places), *out.shape[1:]), np.uint8)
+    yield block
+    out[places] = block
 
 
 class _Keeping:
@@ -146,7 +147,7 @@ class _Keeping:
         self._frames = sorted({*job.read.frame_indices, *job.read.packed, *job.read.stored})
         self._stored, self._packed = set(job.read.stored), {frame: n for n, frame in enumerate(job.read.packed)}
         self._num_bytes = [-1] * len(job.read.packed)
-        self._to_put: list[tuple[int, bytes]] = []
+        self._collected = Collected(tiers.store) if tiers.store is not None and tiers.store.takes else None
         self._origin = 0 if tiers.store is None else int(tiers.store.index.offset[job.read.video_id])
 
     def decode(self, decoder: Decoder) -> Done:
@@ -170,7 +171,8 @@ class _Keeping:
         for frame, slot in slots.items():
             if frame not in missing:
                 self._keep(frame, self._tiers.slots[slot].numpy())
-        self._put()
+        if self._collected is not None:
+            self._collected.put()
         return Done(self._job.number, self._of_wanted(error), self._num_bytes)
 
     def _of_wanted(self, error: DecodeError | None) -> DecodeError | None:
@@ -186,36 +188,15 @@ class _Keeping:
             packed = tiers.packing.pack(frame)
             if write_pages(tiers.pages.numpy(), self._job.pages[number], packed):
                 self._num_bytes[number] = len(packed)
-        if frame_index in self._stored and tiers.store is not None and tiers.store.takes:
-            self._to_put.append((self._origin + frame_index, tiers.store.packing.pack(frame)))
-            if len(self._to_put) == TOGETHER:
-                self._put()
+        if frame_index in self._stored and self._collected is not None:
+            self._collected.add(self._origin + frame_index, frame)
 
     def _forget(self, frames: set[int]) -> None:
         """Keep nothing of frames that did not come, even if the decoder took memory for them."""
-        self._to_put = [one for one in self._to_put if one[0] - self._origin not in frames]
+        if self._collected is not None:
+            self._collected.forget({self._origin + frame for frame in frames})
         for frame in frames & self._packed.keys():
             self._num_bytes[self._packed[frame]] = -1
 
-    def _put(self) -> None:
-        if self._to_put and self._tiers.store is not None:
-            frame_ids, packed = zip(*self._to_put, strict=True)
-            self._tiers.store.put(frame_ids, packed)
-            self._to_put = []
 
-
-class _Scratch(threading.local):
-    """Memory of a thread that frames are unpacked into, where their slots do not lie together."""
-
-    def __init__(self) -> None:
-        self._memory = torch.empty(0, dtype=torch.uint8)
-
-    def frames(self, shape: tuple[int, ...]) -> UInt8[np.ndarray, "n 3 height width"]:
-        """Return an array of this shape, whose values are anything."""
-        size = int(np.prod(shape))
-        if len(self._memory) < size:
-            self._memory = torch.empty(size, dtype=torch.uint8)
-        return self._memory[:size].numpy().reshape(shape)
-
-
-_SCRATCH = _Scratch()
+_SCRATCH = Scratch()

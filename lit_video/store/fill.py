@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 
 from lit_video.decoders.base import Decoder
 from lit_video.index import VideoIndex
 from lit_video.planning.planner import GopRead
+from lit_video.store.collected import Collected
 from lit_video.store.frames import FrameStore
 from lit_video.store.keeper import Keeper
 from lit_video.support.errors import DataError, DecodeError
 
 MakeDecoder = Callable[[VideoIndex, tuple[int, int]], Decoder]
 
-TOGETHER_BYTES = 32 * 2**20  # of packed frames that are kept in one transaction, of GOPs that are longer
 GOPS_IN_A_ROW = 8  # that a thread decodes, so that even one video is decoded by all threads
 
 
@@ -180,8 +180,9 @@ class _Crew:
 
     def _keep(self, decoder: Decoder, read: GopRead) -> None:
         """Decode one read and keep what comes out of it."""
-        collected = _Collected(self._store, int(self._index.offset[read.video_id]) + np.array(read.frame_indices))
-        out = Keeper({}, self._size, len(read.frame_indices), collected.add)
+        collected, origin = Collected(self._store), int(self._index.offset[read.video_id])
+        frame_ids = [origin + frame for frame in read.frame_indices]
+        out = Keeper({}, self._size, len(frame_ids), lambda place, frame: collected.add(frame_ids[place], frame))
         lost = 0
         try:
             decoder.decode(read, out)
@@ -196,29 +197,3 @@ class _Crew:
         if collected.is_full:
             self._ended.set()
         self._tell(len(read.frame_indices))
-
-
-class _Collected:
-    """Packed frames on their way into a store."""
-
-    def __init__(self, store: FrameStore, frame_ids: np.ndarray) -> None:
-        self._store, self._frame_ids = store, frame_ids
-        self._ids, self._packed, self._num_bytes = list[int](), list[bytes](), 0
-        self.num_kept, self.is_full = 0, False
-
-    def add(self, place: int, frame: UInt8[np.ndarray, "3 height width"]) -> None:
-        """Pack a frame."""
-        if self.is_full:
-            return
-        self._ids.append(int(self._frame_ids[place]))
-        self._packed.append(self._store.packing.pack(frame))
-        self._num_bytes += len(self._packed[-1])
-        if self._num_bytes >= TOGETHER_BYTES:
-            self.put()
-
-    def put(self) -> None:
-        """Keep what was packed."""
-        there = self._store.put(self._ids, self._packed) if self._ids else 0
-        self.num_kept += there
-        self.is_full |= there < len(self._ids)
-        self._ids, self._packed, self._num_bytes = [], [], 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 import threading
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from lit_video.support.errors import check_choice
+from lit_video.support.scratch import Scratch
 
 Buffer = bytes | bytearray | memoryview
 
@@ -149,7 +149,7 @@ class Jpeg:
             ValueError: One is none, or of another size.
         """
         decode, shape = _simplejpeg().decode_jpeg, (*out.shape[2:], 3)
-        memory = _OWN.memory(*shape)
+        memory = _SCRATCH.memory(*shape)
         for one, target in zip(packed, out, strict=True):
             try:
                 image = decode(one, "RGB", fastdct=False, fastupsample=False, buffer=memory)
@@ -166,24 +166,17 @@ def _simplejpeg() -> Any:
     return simplejpeg
 
 
-class _OfThread(threading.local):
-    """What a thread keeps for itself: a codec, and memory that it writes over again and again."""
+class _Codecs(threading.local):
+    """Zstandard of a thread: an object that two may not use at a time."""
 
     def __init__(self) -> None:
         from pyarrow import Codec  # whose one call takes and gives whole frames, without the interpreter's lock
 
         self.zstandard = Codec("zstd", compression_level=1)
-        self._memory = np.empty(0, np.uint8)
-
-    def memory(self, *shape: int) -> np.ndarray:
-        """Return an array of this shape, whose values are anything."""
-        size = math.prod(shape)
-        if self._memory.size < size:
-            self._memory = np.empty(size, np.uint8)
-        return self._memory[:size].reshape(shape)
 
 
-_OWN = _OfThread()
+_OWN = _Codecs()
+_SCRATCH = Scratch()
 
 
 def make_packing(name: str, quality: int = QUALITY) -> Packing:
@@ -203,7 +196,7 @@ def make_packing(name: str, quality: int = QUALITY) -> Packing:
 def _sum_rows(differences: Any, out: UInt8[np.ndarray, "n 3 height width"]) -> None:
     """Sum the rows of several frames: with a row of all frames side by side, it is one addition a row."""
     n, _, height, width = out.shape
-    memory = _OWN.memory(height, n, 3, width)
+    memory = _SCRATCH.memory(height, n, 3, width)
     for number, rows in enumerate(differences):
         memory[:, number] = rows.transpose(1, 0, 2)
     for row in range(1, height):

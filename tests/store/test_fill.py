@@ -9,7 +9,7 @@ import torch
 
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.planning.planner import GopRead
-from lit_video.store import fill as filling
+from lit_video.store import collected
 from lit_video.store.fill import Filled, fill_videos, look_of, missing_reads
 from lit_video.store.frames import FrameStore, StoreWarning
 from lit_video.store.keeper import Keeper
@@ -131,7 +131,7 @@ def test_a_full_store_ends_it(tmp_path, index):
 
 
 def test_long_gops_are_kept_piece_by_piece(store, index, monkeypatch):
-    monkeypatch.setattr(filling, "TOGETHER_BYTES", 1)
+    monkeypatch.setattr(collected, "TOGETHER_BYTES", 1)
     puts = []
     keep = store.put
     monkeypatch.setattr(store, "put", lambda ids, packed: puts.append(len(ids)) or keep(ids, packed))
