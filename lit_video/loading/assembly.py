@@ -7,7 +7,7 @@ there is no deadlock, in whatever order reads end. (A plain bounded queue deadlo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -193,13 +193,25 @@ class Assembly:
         self._jobs[job.number] = job
         self._workers.submit(job)
 
-    def _collect_all(self, positions: Iterable[int]) -> bool:
-        """Wait until all positions are decoded or given up; tell whether they are."""
-        waited_for = [position for position in positions if position not in self._slot_of]
-        while not all(position in self._slot_of for position in waited_for):
-            if not self._collect():
-                return False
+    def _collect_all(self, positions: range) -> bool:
+        """Wait until all positions of one batch are decoded or given up; tell whether they are."""
+        for position in positions:
+            while position not in self._slot_of:
+                if not self._collect():
+                    return False
+            if position in self._holds and self._holds[position].again in positions:
+                self._share(self._holds.pop(position))
         return True
+
+    def _share(self, hold: Hold) -> None:
+        """Fill a later position of the same batch with a held frame."""
+        slot = self._slot_of[hold.position]
+        if slot is None or hold.position // self._clip in self._stand_ins:
+            self._read_alone(hold.again, hold.frame_id)
+            return
+        self._slot_of[hold.again] = slot
+        self._uses[slot] += 1
+        self.costs = self.costs.with_delivered(1)
 
     def _collect(self) -> bool:
         """Wait for one job; tell whether there was one, for once the workers are stopped there is none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +65,7 @@ class Faults:
 
     A frame's replacement is a function of seed, epoch and the frame: whatever number of threads, workers or ranks, and
     however far the planner looks ahead, the same frame comes in its place. Drawn anew until one can be decoded, it is
-    uniform over the samples that can. Of a clip the first frame that fails takes all of it.
+    uniform over the samples that can. A clip goes by the first of its frames that fails, in the clip's order.
 
     Args:
         policy: `raise`, `skip` or `redraw`.
@@ -83,7 +84,7 @@ class Faults:
         self._policy, self._seed, self._epoch = policy, seed, epoch
         self._trust_flags = trust_flags
         self._redraws: dict[int, Redraw] = {}  # by number of the job that decodes a replacement
-        self._left_out: dict[int, Redraw] = {}  # by place
+        self._left_out: dict[int, tuple[int, Redraw]] = {}  # by place: the first position that failed, and its frame
         self.ledger: list[Fault] = []
 
     def known(self, read: GopRead) -> dict[int, DecodeError]:
@@ -123,7 +124,8 @@ class Faults:
         positions = job.read.positions[job.read.frame_indices.index(frame_index)]
         if self._clip > 1 or self._policy == "skip":  # what becomes of the sample is told when its batch is due
             for position in positions:
-                self._left_out.setdefault(position // self._clip, before)
+                place = position // self._clip
+                self._left_out[place] = min(self._left_out.get(place, (position, before)), (position, before), key=itemgetter(0))
             return None
         if before.attempt == MOST_REDRAWS:
             raise error
@@ -139,7 +141,7 @@ class Faults:
         Raises:
             DecodeError: Too many replacements failed as well.
         """
-        lost = self._left_out[place]
+        _, lost = self._left_out[place]
         if self._policy == "skip":
             self._note(lost, None, 1)
         if self._policy == "redraw" or is_last:

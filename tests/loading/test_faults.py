@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+from collections import Counter
 from functools import partial
 
 import av
@@ -11,7 +12,7 @@ import pytest
 from lit_video.checks.stamps import read_stamp, write_stamped
 from lit_video.decoders import one_file
 from lit_video.decoders.pyav import PyAVDecoder
-from lit_video.index import VideoIndex
+from lit_video.index import Population, VideoIndex
 from lit_video.loading.faults import MOST_REDRAWS
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import DecodeError, MachineError
@@ -202,6 +203,31 @@ def test_each_position_is_counted(lookahead):
     images = sum(len(batch["image"]) for batch in loader)
     assert loader.counts.skipped_frames == sum(fault.positions for fault in loader.ledger) == 400 - images
     assert images == sum(not is_bad(frame) for frame in loader.sampler.order(0)[0:400].tolist())
+
+
+@pytest.mark.parametrize("clip", [{}, {"clip_length": 3}], ids=["frames", "clips"])
+@pytest.mark.parametrize("policy", ["skip", "redraw"])
+@pytest.mark.parametrize(("lookahead", "batch_size"), [(1, 16), (5, 5), (17, 16), (40, 64), (130, 64)])
+def test_frames_that_come_again_in_the_same_batch(lookahead, batch_size, policy, clip):
+    """All frames fit, so that each is held from one position to the next, in whatever batch that is."""
+    population = Population(INDEX, **clip)
+    sampler = partial(UniformSampler, replacement=True, num_samples=200)
+    arguments = {"sampler": sampler, "decoder": Damaged, "on_error": policy, "batch_size": batch_size}
+    loader = loader_of(population, lookahead=lookahead, lookahead_bytes=600 * 3 * 96 * 96, **arguments)
+    plain = loader_of(population, lookahead=1, lookahead_bytes=70 * 3 * 3 * 96 * 96, **arguments)
+    for _ in range(2):
+        for batch, expected in zip(loader, plain, strict=True):
+            assert batch["image"][..., 0, 0].equal(expected["image"][..., 0, 0])
+            assert batch["position"].equal(expected["position"])
+    assert loader.counts.skipped_frames == plain.counts.skipped_frames
+    assert _lost(loader) == _lost(plain)
+
+
+def _lost(loader):
+    lost = Counter()
+    for fault in loader.ledger:
+        lost[fault.path, fault.frame_index, fault.epoch, fault.replaced_by] += fault.positions
+    return lost
 
 
 def test_an_error_that_is_not_the_datas_is_raised_under_every_policy():

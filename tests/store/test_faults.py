@@ -182,9 +182,13 @@ def test_hardly_any_disk_left(tmp_path, monkeypatch):
 
 
 READ_ONLY = """
-import os, sys, warnings
+import os, sys, tempfile, warnings
 import lmdb
 from tests.store.frames import fill, served, store_of
+with tempfile.TemporaryDirectory() as folder:  # whatever is imported when first needed is, while it may be read
+    store = store_of(folder)
+    assert fill(store, range(2)) == sum(served(store, range(3))) == 2
+    store.close()
 if os.getuid() == 0:
     os.setuid(65534)  # for root, rights do not count
 warnings.simplefilter("error")
