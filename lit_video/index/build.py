@@ -19,6 +19,7 @@ from lit_video.index.files import find_files, request_key
 from lit_video.index.scan import Entry, NotAVideo, scan_file
 from lit_video.index.store import load, only_writer, save
 from lit_video.support.errors import DataError, IndexStoreError
+from lit_video.support.machine import num_cores
 
 # What a path, its size in bytes and its mtime in nanoseconds are together: the same file as the last time.
 File = tuple[str, int, int]
@@ -119,7 +120,7 @@ def _scan_all(files: Sequence[File], progress: bool) -> dict[File, Entry | str]:
     target = {file: os.path.realpath(file[0]) for file in files}
     distinct = list(dict.fromkeys(target.values()))
     # The pool's threads are daemons, and leaving the block does not wait for them: Ctrl-C ends a long scan at once.
-    with ThreadPool(2 * (os.cpu_count() or 1)) as pool, _progress(progress and bool(files)) as bar:
+    with ThreadPool(2 * num_cores()) as pool, _progress(progress and bool(files)) as bar:
         scans = bar.track(pool.imap(_scan, distinct), total=len(distinct), description="Indexing")
         found = dict(zip(distinct, scans, strict=True))
     return {file: found[target[file]] for file in files}

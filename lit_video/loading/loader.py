@@ -77,6 +77,7 @@ class VideoLoader:
         seed: The run's seed, which the sampler was made with.
         rank: This one, from 0.
         world_size: Number of ranks.
+        local_world_size: Those on this machine, who share its cores; None: what the launcher says.
         shard: How positions are dealt to ranks: `gop` or `slot`.
         on_error: What to do about a frame that cannot be decoded: `raise`; `skip`, and the batch is smaller; or
             `redraw`, and another frame, always the same for this one, comes in its place.
@@ -116,6 +117,7 @@ class VideoLoader:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        local_world_size: int | None = None,
         shard: str = "gop",
         on_error: str = "raise",
         device: torch.device | str | None = None,
@@ -152,6 +154,7 @@ class VideoLoader:
         self.on_error = on_error
         self.num_workers = num_workers
         self._threads, self._start_method = threads, start_method
+        self._local_world_size = local_world_size
         self._make_decoder, self._device = decoder, None if device is None else torch.device(device)
         self._lookahead_bytes, self._lookahead, self._last_epoch = lookahead_bytes, lookahead, last_epoch
         self._keep, self._jpeg_quality = keep, jpeg_quality
@@ -223,7 +226,7 @@ class VideoLoader:
         """Number of threads that decode, in each process that does."""
         if isinstance(self._threads, int):
             return self._threads
-        wanted = getattr(self._decoder(0), "default_threads", None) or num_cores()
+        wanted = getattr(self._decoder(0), "default_threads", None) or num_cores(self._local_world_size)
         return max(1, wanted // max(1, self.num_workers))
 
     @cached_property

@@ -116,8 +116,9 @@ class Memory:
         return self._batch_frames if self._batch_frames * whole / 2 <= HURRIED * population.num_distinct_frames else 0
 
     def facts(self) -> dict[str, Any]:
-        """Return how frames are kept, as throughput.json has it."""
+        """Return how frames, files and decoders are kept, as throughput.json has it."""
         facts: dict[str, Any] = {"keep": self.keep, "store": None}
+        facts |= {name: getattr(self._decoder, name, None) for name in ("max_open", "max_decoders")}
         if self.store is not None:
             facts["store"] = {
                 "folder": str(self.store.folder),
