@@ -32,7 +32,7 @@ def num_cores(ranks: int | None = None) -> int:
 
 
 def cores_in_words(ranks: int | None = None) -> str:
-    """Return the number of cores for this process, and how it comes about: `2 cores (of 128: 4 by affinity, 2 ranks)`."""
+    """Return the number of cores for this process, and why: `2 cores (of 128: 4 by affinity, 2 ranks)`."""
     host, allowed, quota = os.cpu_count() or 1, num_cores(1), quota_of_cores()
     ranks, cores = ranks or ranks_here(), num_cores(ranks)
     by = "quota" if quota is not None and quota <= allowed else "affinity"
