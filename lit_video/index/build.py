@@ -20,17 +20,25 @@ from lit_video.index.scan import Entry, NotAVideo, scan_file
 from lit_video.index.store import load, only_writer, save
 from lit_video.support.errors import DataError, IndexStoreError
 from lit_video.support.machine import num_cores
+from lit_video.support.screen import screen
 
 # What a path, its size in bytes and its mtime in nanoseconds are together: the same file as the last time.
 File = tuple[str, int, int]
 
 
 def build(
-    paths: str | Path | Sequence[str | Path], index_dir: str | Path | None, progress: bool
+    paths: str | Path | Sequence[str | Path],
+    index_dir: str | Path | None,
+    progress: bool,
+    exclude: Sequence[str] = (),
 ) -> tuple[Stored, int, float]:
     """Do what `VideoIndex.scan` promises, and return it, how many videos were reused, and the seconds it took."""
     began = time.perf_counter()
-    files = [_identify(path) for path in find_files(paths)]
+    found = find_files(paths, exclude)
+    if progress:
+        for line in found.told():
+            screen(stderr=True).print(line, soft_wrap=True)
+    files = [_identify(path) for path in found.files]
     folder = Path(index_dir).expanduser() if index_dir else default_folder(paths)
     stored = _load_if_unchanged(folder, files)
     num_cached = len(stored.columns.offset) - 1 if stored else 0

@@ -178,7 +178,7 @@ class VideoLoader:
 
         Raises:
             ValueError: It does not hold what must be there at a time.
-            DataError: Frames of this decoder cannot be stored.
+            DataError: The decoder does not say what its frames look like, so they cannot be kept.
         """
         folder, store_bytes, store_packing = self._store_arguments
         return Memory(
@@ -408,7 +408,8 @@ class VideoLoader:
 
     def _start_workers(self, pool: SlotPool) -> Workers:
         pages = None if self._pages is None else self._pages.memory
-        tiers = Tiers(pool.frames, pages, self.memory.packing, self.memory.store)
+        on_device = pool.frames.device.type != "cpu"
+        tiers = Tiers(pool.frames, pages, self.memory.packing, self.memory.store, on_device)
         if self.num_workers == 0:
             return ThreadWorkers([self._decoder(number) for number in range(self.threads)], tiers)
         if self._processes is not None and (death := self._processes.death()) is not None:
