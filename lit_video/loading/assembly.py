@@ -197,6 +197,7 @@ class Assembly:
         """Wait until all positions of one batch are decoded or given up; tell whether they are."""
         for position in positions:
             while position not in self._slot_of:
+                assert self._jobs, f"nobody fills position {position}"  # rather than to wait for ever
                 if not self._collect():
                     return False
             if position in self._holds and self._holds[position].again in positions:
