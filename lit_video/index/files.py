@@ -10,6 +10,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from lit_video.support.errors import DataError
@@ -208,5 +209,5 @@ def _match(pattern: Path, found: Found) -> list[Path]:
 def _aside_of(file: Path, pattern: Path) -> str:
     """Return the name of the side folder that a glob found a file in without naming it, or nothing."""
     parts = file.parts[:-1]
-    named = (parent for parent in zip(parts, parts[1:], strict=False) if parent[1] not in pattern.parts)
+    named = (parent for parent in pairwise(parts) if parent[1] not in pattern.parts)
     return next((name for parent, name in named if _is_aside(parent, name)), "")

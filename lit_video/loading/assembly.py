@@ -8,7 +8,7 @@ there is no deadlock, in whatever order reads end. (A plain bounded queue deadlo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -270,7 +270,7 @@ class Assembly:
         self._repeat(job.read, frame_index, slot, positions[len(due) :])
         if not due:
             return
-        job = job._replace(read=replace(job.read, frame_indices=(frame_index,), positions=(due,)))
+        job = job._replace(read=job.read._replace(frame_indices=(frame_index,), positions=(due,)))
         stand_in = self.faults.stand_in(job, frame_index, error)
         if stand_in is None:
             self._slot_of.update(dict.fromkeys(due))

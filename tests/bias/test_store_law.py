@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from lit_video.bias import decoded_with_store, epochs_until_store_pays
+from lit_video.index import as_population
 from lit_video.loading.memory import taker
 from lit_video.planning.planner import Stored, plan
 from lit_video.samplers.uniform import UniformSampler
-from lit_video.index import as_population
 from tests.fakes import index_of
 
 INDEX = index_of([240] * 40, 12)

@@ -245,7 +245,7 @@ class TestFiles:
         found = find_files(videos, ["0.*", f"{videos.name}/2.mp4"])
         assert [path.name for path in found.files] == ["1.mp4"]
         assert found.told() == [f"Left out: {found.num_excluded} files by exclude."]
-        with pytest.raises(DataError, match="All . files are left out by exclude, such as"):
+        with pytest.raises(DataError, match=r"All . files are left out by exclude, such as"):
             find_files(videos, ["*.mp4"])
 
     def test_a_link_to_a_parent_does_not_loop(self, videos, tmp_path):

@@ -1,4 +1,4 @@
-"""What a worker does where its slots are of a GPU: tried with memory of the CPU, and a decoder that writes at the end."""
+"""What a worker does where its slots are of a GPU: with memory of the CPU, and a decoder that writes at the end."""
 
 from contextlib import closing
 
