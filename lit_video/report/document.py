@@ -91,8 +91,8 @@ def _store(facts: Facts, row: Facts) -> list[str]:
     gb = data["frames"] * settings["frame_bytes"] / 1e9
     return [
         f"It decodes {number(row['decoded_per_image'])} frames for each image, in every epoch. With data.store=auto "
-        f"that is 1 at most in the first and 0 in all others, whatever the order (F72): `sampler=uniform` then costs no "
-        f"more than any other. That takes {number(gb)} GB of disk raw, about half of it lossless."
+        f"that is 1 at most in the first and 0 in all others, whatever the order (F72): `sampler=uniform` then costs "
+        f"no more than any other. That takes {number(gb)} GB of disk raw, about half of it lossless."
     ]
 
 
