@@ -103,8 +103,9 @@ class Memory:
         if self.packing is None and self.store is None:
             return divide(usable // self._frame_bytes, self._batch_frames, *known)
         packed = None if self.packing is None else self._sizes_of(self.packing).mean_bytes
-        num_kept = 0 if self.share == 1 else population.num_distinct_frames
-        return divide_in_tiers(usable, self._frame_bytes, packed, self._batch_frames, *known, num_kept)
+        kept = 0 if self.share == 1 else population.num_distinct_frames
+        batch, most = self._batch_frames, self.packed_bytes
+        return divide_in_tiers(usable, self._frame_bytes, packed, batch, *known, kept, most)
 
     @property
     def hurry(self) -> int:

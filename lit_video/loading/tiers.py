@@ -12,7 +12,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from lit_video.decoders.base import Decoder
+from lit_video.decoders.base import Decoder, Frames
 from lit_video.loading.pages import read_pages, write_pages
 from lit_video.planning.reads import Fetch, GopRead
 from lit_video.store.collected import Collected
@@ -54,7 +54,7 @@ class Done(NamedTuple):
     Attributes:
         number: Of the job.
         error: What went wrong, if anything did.
-        num_bytes: Of each frame of `read.packed`; -1 where there is none.
+        num_bytes: Of each frame of `read.packed`, perhaps more than its pages hold; -1 where there is none.
         absent: Places in a fetch that could not be served.
     """
 
@@ -207,8 +207,8 @@ class _Keeping:
             assert tiers.packing is not None
             assert tiers.pages is not None
             packed = tiers.packing.pack(frame)
-            if write_pages(tiers.pages.numpy(), self._job.pages[number], packed):
-                self._num_bytes[number] = len(packed)
+            write_pages(tiers.pages.numpy(), self._job.pages[number], packed)
+            self._num_bytes[number] = len(packed)
         if frame_index in self._stored and self._collected is not None:
             self._collected.add(self._origin + frame_index, frame)
 
@@ -226,7 +226,7 @@ def _wait_for(device: torch.device) -> None:
         torch.cuda.current_stream(device).synchronize()
 
 
-def _failed(decoder: Decoder, read: GopRead, out: Sequence[Tensor]) -> DecodeError | None:
+def _failed(decoder: Decoder, read: GopRead, out: Frames) -> DecodeError | None:
     """Decode, and return the error that tells of frames which cannot be had, if any."""
     try:
         decoder.decode(read, out)

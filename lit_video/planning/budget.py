@@ -75,6 +75,7 @@ def divide_in_tiers(
     num_gops: int,
     lookahead: int | None,
     num_kept: int,
+    most_bytes: int = 0,
 ) -> Budget:
     """Divide memory where frames are fetched, from a store or from memory that keeps them packed.
 
@@ -91,6 +92,7 @@ def divide_in_tiers(
         num_gops: Of the data set.
         lookahead: The user's choice, or None.
         num_kept: Frames that may have to wait: those that no store takes.
+        most_bytes: Reserved for a frame that is being packed, or will be by a read that was handed out.
 
     Raises:
         ValueError: Fewer slots than `least_slots`.
@@ -101,7 +103,10 @@ def divide_in_tiers(
     admission = max(batch_size, min(4 * batch_size, (num_slots - FETCH) // 4))
     slots = min(2 * admission + FETCH, num_slots)
     rest = memory_bytes - slots * frame_bytes
-    held = min(rest // (packed_bytes or frame_bytes), num_kept)
+    # The plan is an admission ahead: beside the frames that it knows to be held lie as many that it has let go and that
+    # nobody fetched yet, and as many are being packed, since in the mean a position has one packed for it.
+    under_way = 0 if packed_bytes is None else admission * (packed_bytes + most_bytes)
+    held = min(max(0, rest - under_way) // (packed_bytes or frame_bytes), num_kept)
     lookahead = _reach(held, num_positions, num_frames, num_gops, lookahead)
     if packed_bytes is None:
         return Budget(slots + held, admission, held, lookahead, admission + FETCH)

@@ -18,8 +18,14 @@ READ = GopRead(0, 0, (1, 3), ((4,), (2, 7)), packed=(3, 5), packed_uses=(1, 1), 
 class Together:
     """Writes all frames when the last was decoded, as one does that has several under way."""
 
+    device = torch.device("cpu")
+    start_method = None
+
     def __init__(self, bad=()):
         self.bad = bad
+
+    def close(self):
+        pass
 
     def decode(self, read, out):
         images = torch.from_numpy(frames_of(read.frame_indices))
