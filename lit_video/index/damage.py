@@ -127,7 +127,8 @@ class Packets:
             self._first_shown = time
         elif self._first_shown is not None and time is not None and time < self._first_shown:
             why = why or self._references.behind
-        self.why.append(why)
+        # What is hidden at the beginning of a cut may refer to what was cut off, and is not seen; nor are its heirs there.
+        self.why.append(broken if packet.is_discard else why)
         self.broken.append(broken)
         self.is_start.append(is_start and not broken)
         self.alone.append(self._references.alone)
