@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 
 from av.video.frame import VideoFrame
@@ -49,6 +49,7 @@ class OpenVideos:
         self._max_decoders = max_decoders or max_open
         self._open_codec = open_codec or SharedCodecs(index)
         self._videos: OrderedDict[int, OpenVideo] = OrderedDict()
+        self._lost: defaultdict[int, set[int]] = defaultdict(set)  # frames of starts that did not work, by video
         self.num_opened = 0
 
     def read(self, read: GopRead) -> Iterator[tuple[int, VideoFrame]]:
@@ -100,7 +101,7 @@ class OpenVideos:
             while len(self._videos) >= self._max_open:
                 self._forget(next(iter(self._videos)))
             self._videos[video_id] = OpenVideo(
-                self._index, video_id, self._skip_unwanted, self._open_codec, self._trust_flags
+                self._index, video_id, self._skip_unwanted, self._open_codec, self._trust_flags, self._lost[video_id]
             )
             while len({id(video.decoder) for video in self._videos.values()}) > self._max_decoders:
                 self._forget(next(iter(self._videos)))

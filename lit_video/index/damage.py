@@ -16,6 +16,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from lit_video.index.bitstream import is_cut_short, may_hide_losses, picture_units
+from lit_video.index.keyframes import Keyframes
 from lit_video.index.references import MISSING, REFERS, Chain, references_of
 
 ZEROS = "part of it was overwritten with zeros"
@@ -72,6 +73,7 @@ class Packets:
         is_start: Decoding can begin there.
         alone: Nobody refers to its picture, as far as one can tell.
         times: Presentation times, or where a container has none the times of decoding.
+        keyframes: Those that the container flags, and whether headers change.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Packets:
     ) -> None:
         self._doubtful, self._looks_copied = doubtful, False
         self.codec, self.common, self._extradata = codec, common, extradata
+        self.keyframes = Keyframes(codec, extradata)
         self._is_transport_stream = "mpegts" in formats.split(",")
         self._is_program_stream = "mpeg" in formats.split(",")
         self._references = Chain(codec) if MISSING in common else references_of(codec, extradata)
@@ -127,7 +130,8 @@ class Packets:
             self._first_shown = time
         elif self._first_shown is not None and time is not None and time < self._first_shown:
             why = why or self._references.behind
-        # What is hidden at the beginning of a cut may refer to what was cut off, and is not seen; nor are its heirs there.
+        self.keyframes.add(packet, data)
+        # What is hidden at the beginning of a cut may refer to what was cut off; it is not seen, nor who refers to it.
         self.why.append(broken if packet.is_discard else why)
         self.broken.append(broken)
         self.is_start.append(is_start and not broken)

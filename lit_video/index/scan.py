@@ -33,7 +33,9 @@ from lit_video.index.bitstream import (
 )
 from lit_video.index.crop import crop_of
 from lit_video.index.damage import Packets, Run, runs_of
-from lit_video.index.truth import Start, damage_between, decode_sequentially, find_starts, second_look, starts_hold
+from lit_video.index.pieces import decode_in_pieces
+from lit_video.index.trials import find_starts
+from lit_video.index.truth import Start, damage_between, second_look, starts_hold
 from lit_video.media.container import (
     SHORT,
     UNREADABLE,
@@ -377,10 +379,10 @@ class _Packets:
 
 
 def _decode(path: Path, stream: VideoStream, packets: Packets) -> tuple[np.ndarray, list[Start], list[Run], list[int]]:
-    truth = decode_sequentially(path, stream.index, packets)
+    truth = decode_in_pieces(path, stream.index, packets)
     if not truth.pts:
         raise NotAVideo("no picture could be decoded")
-    starts = find_starts(path, stream.index, truth)
+    starts = find_starts(path, stream.index, truth, packets)
     rate, base = stream.guessed_rate, stream.time_base
     step = max(1, round(1 / (_fraction(rate) * _fraction(base)))) if rate and base else 1
     return ascending(truth.pts, step), starts, damage_between(truth, starts), sorted(truth.left_out)
