@@ -102,7 +102,7 @@ class Truth:
     def pictures(self, begin: int, end: int | None = None) -> list[tuple[int | None, int, int, bool]]:
         """Return time, checksum, packet's number and kind of the pictures of some frames."""
         some = slice(begin, end)
-        return list(zip(self.pts[some], self.sums[some], self._numbers[some], self.are_keyframes[some], strict=True))
+        return list(zip(self.pts[some], self.sums[some], self.numbers[some], self.are_keyframes[some], strict=True))
 
     def ends(self) -> list[int]:
         """Return the frames that are damaged, or that come after damage, ascending: what is sound ends before them."""
