@@ -190,7 +190,8 @@ class _Place:
         duration = duration_of(container, stream)
         if duration is None or self._time is None or self._first is None or not self._largest:
             return False
-        covered = self._time - max(0, self._first) + self.REORDERED * self._largest
+        first = self._first if stream.start_time is None else min(self._first, stream.start_time)  # after a seek
+        covered = self._time - max(0, first) + self.REORDERED * self._largest
         return covered < (1 - SHORT) * duration and self._byte < (1 - SHORT) * (container.size or 0)
 
     def go_on(self, container: InputContainer, stream: VideoStream) -> bool:

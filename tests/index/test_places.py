@@ -16,6 +16,7 @@ from lit_video.index.truth import OWN, decode_sequentially, watch_packets
 from lit_video.media.container import Seek
 from lit_video.media.picture import checksum
 from lit_video.planning.planner import GopRead
+from tests.damaged import lose, whole
 from tests.zoo import PIXEL_FORMATS, TRAPS, retimed
 
 SIZE = (48, 64)
@@ -129,7 +130,7 @@ def test_a_place_that_seeking_misses_is_replaced_and_not_tried_again(tmp_path, m
     videos.close()
 
 
-@pytest.mark.parametrize("name", ["headers change.mp4", "H.264 yuv444p, no B-frames.ts", "palette.avi"])
+@pytest.mark.parametrize("name", ["headers change.mp4", "H.264 yuv444p, no B-frames.ts", "palette.mov"])
 def test_where_a_decoder_remembers_files_are_opened_anew(name, tmp_path):
     TRAPS[name](tmp_path / name)
     index = scan(tmp_path / name)
@@ -139,7 +140,7 @@ def test_where_a_decoder_remembers_files_are_opened_anew(name, tmp_path):
 
 def test_one_repeated_time_harms_its_own_gop_only(tmp_path):
     path = tmp_path / "a.mkv"
-    retimed(path, "libx264", 0, lambda number, time: time - (number == 25))
+    retimed(path, "libx264", 0, lambda number, time: time + (number == 24))
     index = scan(path)
     assert len(index.starts(0)) == 5
     assert verify(index, 0).ok
@@ -186,7 +187,8 @@ def cut(source, path, hidden):
 class TestPieces:
     @pytest.fixture(autouse=True)
     def short(self, monkeypatch):
-        monkeypatch.setattr(pieces, "SHORTEST", 80)
+        monkeypatch.setattr(pieces, "SHORTEST", 40)
+        monkeypatch.setattr(pieces, "SHARED", 24)
 
     @pytest.mark.parametrize(
         ("ending", "codec", "b_frames"),
@@ -202,12 +204,10 @@ class TestPieces:
         assert len(found.sums) == 300
 
     def test_are_not_made_of_damaged_files(self, tmp_path):
-        path = write(tmp_path / "a.ts", "mpeg2video", 10, 0, 300)
-        data = bytearray(path.read_bytes())
-        data[len(data) // 2 : len(data) // 2 + 188] = bytes(188)
-        path.write_bytes(data)
+        path = lose(whole(tmp_path / "whole.ts", "MPEG-2"), tmp_path / "a.ts", 3)
         packets = watch_packets(path, 0)
         assert any(packets.why)
+        assert not pieces._cuts(packets, 3)
         assert decode_in_pieces(path, 0, packets, 3) == decode_sequentially(path, 0)
 
 
