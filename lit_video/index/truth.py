@@ -309,16 +309,19 @@ def _holds(path: Path, stream_index: int, point: int, before: int, after: int | 
         seek(container, stream, Seek.TIME, before)
         sums: tuple[dict[int | None, int], dict[int | None, int]] = {}, {}
         reached = False
+        stream.codec_context.skip_frame = "NONREF"  # before the point, what nobody refers to does not matter
         for packet in container.demux(stream):
-            reached = reached or packet.pts == point
+            if packet.pts == point:
+                reached = True
+                stream.codec_context.skip_frame = "DEFAULT"
             last = not packet.size or (after is not None and packet.pts == after)
             for found, decoder in ((sums[0], stream), (sums[1], fresh if reached else None)):
                 for picture in decode(decoder, None if last else packet) if decoder is not None else ():
-                    found[picture.pts] = checksum(picture)
+                    if picture.pts is not None and picture.pts >= point:
+                        found[picture.pts] = checksum(picture)
             if last:
                 break
-        behind = {pts for pts in sums[0] if pts is not None and pts >= point}
-        return reached and all(sums[0][pts] == sums[1].get(pts) for pts in behind)
+        return reached and all(sums[1].get(pts) == value for pts, value in sums[0].items())
 
 
 def is_left_out(packet: Packet, left_out: Collection[int]) -> bool:
