@@ -110,8 +110,8 @@ def _candidates(truth: Truth, packets: Packets) -> list[Candidate]:
 
 def _common_way(trials: _Trials, candidates: Sequence[Candidate]) -> int | None:
     """Return the way on which each of some regular keyframes, evenly spread, is a start, or None."""
-    ends = [*(candidate.frame for candidate in candidates[1:]), len(trials.truth.sums)]
-    regular = [pair for pair in zip(candidates, ends, strict=True) if pair[0].is_regular]
+    ends = [candidate.frame for candidate in candidates[1:]] + [len(trials.truth.sums)]
+    regular = [pair for pair in zip(candidates, ends, strict=False) if pair[0].is_regular]
     places = sorted({round(place * (len(regular) - 1) / (TRIED - 1)) for place in range(TRIED)}) if regular else []
     order = [*places[::-2], *places[-2::-2][::-1]]  # the last first, whose end drains the decoder; then to and fro
     for way in range(NUM_WAYS):
@@ -123,14 +123,16 @@ def _common_way(trials: _Trials, candidates: Sequence[Candidate]) -> int | None:
 def _walk(trials: _Trials, candidates: Sequence[Candidate], way: int | None, end: int) -> tuple[list[Start], int]:
     """Return the starts, backwards, for each must agree up to the one after it; and the frame of the first of them."""
     doubtful = [candidate for candidate in candidates if way is None or not candidate.is_regular]
-    tried = {candidate.keyframe.number for candidate in (_some(doubtful, trials.truth) if trials.opens else doubtful)}
+    opened = {candidate.keyframe.number for candidate in _some(doubtful, trials.truth)}
     starts, following = list[Start](), end
     for candidate in reversed(candidates):
-        start = None
+        may_open = candidate.keyframe.number in opened
         if way is not None and candidate.is_regular and following == end:
             start = start_at(candidate.keyframe, candidate.frame, way, trials.opens)
-        elif candidate.keyframe.number in tried or candidate.is_regular:
-            start = trials.any(candidate, end)
+        elif not trials.opens or may_open or (way is not None and candidate.is_regular):
+            start = trials.any(candidate, end, may_open)
+        else:
+            start = None
         following = candidate.frame
         if start is not None and 0 < start.frame < end:
             starts.append(start)
@@ -166,13 +168,19 @@ class _Trials:
     def __exit__(self, *_: object) -> None:
         self._files.close()
 
-    def any(self, candidate: Candidate, end: int) -> Start | None:
-        """Return the start on whatever way a keyframe is one up to frame `end`, or None."""
+    def any(self, candidate: Candidate, end: int, may_open: bool) -> Start | None:
+        """Return the start on whatever way a keyframe is one up to frame `end`, or None.
+
+        Args:
+            candidate: The keyframe.
+            end: Frame up to which what comes out must be true.
+            may_open: Open the file for it, where nothing else helps.
+        """
         for way in range(NUM_WAYS):
             start = self.own(candidate, way, end) if candidate.came else None
             if start is not None:
                 return start
-        return self._opened(candidate, end) if self.opens else None
+        return self._opened(candidate, end) if may_open else None
 
     def own(self, candidate: Candidate, way: int, end: int) -> Start | None:
         """Return the start if decoding gives the true pictures from the keyframe's own up to frame `end`, or None."""
