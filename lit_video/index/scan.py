@@ -252,7 +252,7 @@ class _Packets:
         self.pts: list[int | None] = []
         self._decoded_pts: list[int | None] = []  # with those of hidden pictures, which an edit list cuts off
         self._hidden_pts: list[int | None] = []
-        self.keyframe_pts: list[int | None] = []
+        self.keyframe_pts: list[int] = []
         self.latest: int | None = None  # the largest pts so far
         self.trusted = self.codec in REORDERED | IN_ORDER
         self.first_picture: VideoFrame | None = None
@@ -311,9 +311,9 @@ class _Packets:
             and len(set(self._decoded_pts)) == len(self._decoded_pts)
             and self._order_is_plain()
             and self._hidden_are_outside()
-            and bool(self.keyframe_pts)
             # A stream that begins with a picture before its first keyframe begins with pictures nobody can decode.
-            and self.keyframe_pts[:1] <= [min(pts for pts in self.pts if pts is not None)]
+            and bool(self.keyframe_pts)
+            and self.keyframe_pts[0] <= min(pts for pts in self.pts if pts is not None)
         )
 
     def _hidden_are_outside(self) -> bool:
@@ -362,7 +362,7 @@ class _Packets:
 
         Well before: the last that needs no trial, or so far that nothing before it is referred to any more.
         """
-        times = sorted(pts for pts in self.keyframe_pts if pts is not None)
+        times = sorted(self.keyframe_pts)
         untried = set(times) - set(self._recovery_points)
         pictures = sorted(pts for pts in self._decoded_pts if pts is not None)
         found = []
