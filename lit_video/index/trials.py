@@ -81,6 +81,8 @@ class Landmarks(NamedTuple):
 def find_starts(path: Path, stream_index: int, truth: Truth, packets: Packets) -> list[Start]:
     """Return the keyframes from which decoding gives the true pictures, ascending, frame 0 always first."""
     candidates = _candidates(truth, packets)
+    if any(candidate.is_regular for candidate in candidates):  # then the decoder says which flags lie
+        candidates = [one for one in candidates if not one.came or truth.are_keyframes[one.frame]]
     alike = truth.is_even and not packets.keyframes.headers_change
     with _Trials(path, stream_index, truth, opens=not alike or bool(truth.ends())) as trials:
         way = _common_way(trials, candidates) if alike else None
@@ -117,6 +119,8 @@ def _common_way(trials: _Trials, candidates: Sequence[Candidate]) -> int | None:
     for way in range(NUM_WAYS):
         if order and all(trials.own(regular[place][0], way, regular[place][1]) for place in order):
             return way
+        if trials.landed:  # on another way it would begin at the same packet
+            return None
     return None
 
 
@@ -124,12 +128,13 @@ def _walk(trials: _Trials, candidates: Sequence[Candidate], way: int | None, end
     """Return the starts, backwards, for each must agree up to the one after it; and the frame of the first of them."""
     doubtful = [candidate for candidate in candidates if way is None or not candidate.is_regular]
     opened = {candidate.keyframe.number for candidate in _some(doubtful, trials.truth)}
+    all_are_tried = trials.found and not trials.opens
     starts, following = list[Start](), end
     for candidate in reversed(candidates):
         may_open = candidate.keyframe.number in opened
         if way is not None and candidate.is_regular and following == end:
             start = start_at(candidate.keyframe, candidate.frame, way, trials.opens)
-        elif not trials.opens or may_open or (way is not None and candidate.is_regular):
+        elif all_are_tried or may_open or (way is not None and candidate.is_regular):
             start = trials.any(candidate, end, may_open)
         else:
             start = None
@@ -151,10 +156,16 @@ def _some(candidates: Sequence[Candidate], truth: Truth) -> Sequence[Candidate]:
 
 
 class _Trials:
-    """Tries keyframes, in a container that stays open, or in one that is opened for each."""
+    """Tries keyframes, in a container that stays open, or in one that is opened for each.
+
+    Attributes:
+        landed: In the last trial the keyframe's packet was found.
+        found: Some keyframe was found to be a start.
+    """
 
     def __init__(self, path: Path, stream_index: int, truth: Truth, opens: bool) -> None:
         self._path, self._stream_index, self.truth, self.opens = path, stream_index, truth, opens
+        self.landed = self.found = False
         self._landmarks = Landmarks(defaultdict(list), truth.ends())
         for frame, value in enumerate(truth.sums):
             if not truth.why[frame]:
@@ -180,11 +191,14 @@ class _Trials:
             start = self.own(candidate, way, end) if candidate.came else None
             if start is not None:
                 return start
+            if self.landed:  # on another way it would begin at the same packet
+                break
         return self._opened(candidate, end) if may_open else None
 
     def own(self, candidate: Candidate, way: int, end: int) -> Start | None:
         """Return the start if decoding gives the true pictures from the keyframe's own up to frame `end`, or None."""
         start, ends = start_at(candidate.keyframe, candidate.frame, way, self.opens), self._landmarks.ends
+        self.landed = False
         if start is None:
             return None
         following = bisect_right(ends, start.frame)
@@ -192,14 +206,17 @@ class _Trials:
         last = min(sound, max(end, start.frame + RUN))
         with contextlib.suppress(*UNREADABLE):
             given = list(islice(self._pictures(start), last - start.frame))
-            return start if given == self.truth.sums[start.frame : last] else None
+            if given == self.truth.sums[start.frame : last]:
+                self.found = True
+                return start
         return None
 
     def _pictures(self, start: Start) -> Iterator[int]:
         """Yield the checksums of the pictures from a start's own on, as a reader has them, up to the first error."""
         container, stream = self._container()
-        began = False
-        for packet in packets_at(container, stream, start) or ():
+        packets, began = packets_at(container, stream, start), False
+        self.landed = packets is not None
+        for packet in packets or ():
             if packet is not None and is_left_out(packet, self.truth.left_out):
                 continue
             try:
