@@ -176,6 +176,7 @@ class Decoder:
 
     def __init__(self, context: VideoCodecContext) -> None:
         self.context = context
+        context.copy_opaque = True  # a picture is known by the packet it was in
         self.user: object = None
         self.is_spoilt = False
         self.has_worked = False  # it gave a picture, of whatever file

@@ -7,9 +7,7 @@ end from the beginning of the file, before it is given up.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import zlib
 from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 
@@ -21,9 +19,13 @@ from lit_video.decoders.codecs import OpenCodec, depends_on_first_packet
 from lit_video.decoders.refusals import refused_runs
 from lit_video.index import VideoIndex
 from lit_video.index.bitstream import is_shown
-from lit_video.index.truth import Start, is_left_out
-from lit_video.media.container import UNREADABLE, Seek, demux, only_stream, open_video, reason_of, seek
+from lit_video.index.landing import packets_at
+from lit_video.index.truth import OWN, Start, is_left_out
+from lit_video.media.container import UNREADABLE, Seek, demux, number_of, only_stream, open_video, reason_of, seek
 from lit_video.planning.planner import GopRead
+
+# Starts before one at which reading cannot begin, counted backwards, that are tried in its place.
+EARLIER = (1, 4, 16)
 
 
 class OpenVideo:
@@ -34,10 +36,16 @@ class OpenVideo:
     """
 
     def __init__(
-        self, index: VideoIndex, video_id: int, skip_unwanted: bool, open_codec: OpenCodec, trust_flags: bool
+        self,
+        index: VideoIndex,
+        video_id: int,
+        skip_unwanted: bool,
+        open_codec: OpenCodec,
+        trust_flags: bool,
+        lost: set[int],
     ) -> None:
         self._index, self._video_id, self._open_codec = index, video_id, open_codec
-        self._trust_flags = trust_flags
+        self._trust_flags, self._lost = trust_flags, lost
         self._path = index.path(video_id)
         self._pts = index.pts_of(video_id)
         self._exact, self._codec_name = index.made(video_id) == "exact", index.codec(video_id)
@@ -93,6 +101,7 @@ class OpenVideo:
         self._opened += 1
         self._next_frame: int | None = 0  # what the next packet, or picture, continues from; None: nothing
         self._began = 0  # frame index of the start from which it is counted
+        self._of_own = False  # counted from the picture of the first packet fed
         if self._exact and depends_on_first_packet(self._index, self._video_id):
             self._decode(next(self._container.demux(self._stream), None))
             self._next_frame = None
@@ -244,59 +253,91 @@ class OpenVideo:
 
     def _by_count(self, read: GopRead) -> Iterator[tuple[int, VideoFrame]]:
         wanted = set(read.frame_indices)
-        packets = None
-        # What is behind damage was tried from the start of its GOP, and not from before the damage.
-        began = (read.start,) if self._index.damage(self._video_id) else (0, read.start)
-        if self._can_go_on(read) and self._began in began:
-            packets = demux(self._container, self._stream)
-        else:
-            packets = self._go_to(self._index.find_start(self._video_id, read.start))
-        yield from self._count(packets, wanted)
-        if wanted and self._began != 0 and not self._index.damage(self._video_id):
-            yield from self._count(self._from_beginning(), wanted)
+        start = self._index.find_start(self._video_id, read.start)
+        if self._can_go_on(read) and self._may_go_on_from(start):
+            yield from self._count(demux(self._container, self._stream), wanted, self._of_own)
+        for place in self._places(read, start):
+            if not wanted:
+                return
+            packets = self._go_to(place)
+            if packets is not None:
+                yield from self._count(packets, wanted, place.drop == OWN)
+            if wanted and place.how is not Seek.BEGINNING:
+                self._lost.add(place.frame)
 
-    def _go_to(self, start: Start) -> Iterable[Packet | None]:
-        """Return the packets from a start on, or from the beginning of the file where seeking lands elsewhere.
+    def _may_go_on_from(self, start: Start) -> bool:
+        """Tell whether what is decoded now goes on into the GOP of a start.
 
-        The start was tried in a file just opened, and so it is used: what a container and a decoder learned while they
-        read elsewhere may lead seeking to another place, and have more pictures dropped or held back.
+        What is behind damage was tried from the start of its GOP, and not from before the damage.
         """
-        if start.how is not Seek.BEGINNING:
+        if self._index.damage(self._video_id):
+            return self._began == start.frame
+        return not start.how.is_anew or self._began in (0, start.frame)
+
+    def _places(self, read: GopRead, start: Start) -> Iterator[Start]:
+        """Yield the starts to try, the nearest first, the beginning of the file last; none that failed before."""
+        damage = self._index.damage(self._video_id)
+        if damage and damage[0].first <= read.frame_indices[-1]:  # nothing was tried from before damage to behind it
+            yield start
+            return
+        earlier = (self._index.start_before(self._video_id, read.start, back) for back in EARLIER)
+        places = dict.fromkeys([start, *(place for place in earlier if place is not None), Start(0)])
+        yield from (place for place in places if place.frame not in self._lost)
+
+    def _go_to(self, start: Start) -> Iterable[Packet | None] | None:
+        """Return the packets from a start on, or None where seeking lands elsewhere.
+
+        A start that was tried in a file just opened is used so: what a container and a decoder learned while they read
+        elsewhere may lead seeking to another place, and have more pictures dropped or held back.
+        """
+        if start.how.is_anew or self._codec.is_spoilt:
             self._reopen()
-            with contextlib.suppress(*UNREADABLE):
-                self._seek(start.how, start.target)
-                packets = demux(self._container, self._stream)
-                first = next(packets, None)
-                if first is not None and zlib.crc32(bytes(first)) == start.check:
-                    self._began, self._next_frame = start.frame, start.frame - start.drop
-                    return chain([first], packets)
-        return self._from_beginning()
+        self._began, self._next_frame, self._of_own = start.frame, start.frame - max(0, start.drop), start.drop == OWN
+        if start.how is Seek.BEGINNING:
+            return demux(self._container, self._stream)
+        try:
+            packets = packets_at(self._container, self._stream, start)
+        except UNREADABLE as error:
+            self.cause = reason_of(error)
+            return None
+        self._codec.flush()
+        return packets
 
-    def _from_beginning(self) -> Iterable[Packet | None]:
-        self._reopen()
-        self._next_frame = 0
-        return demux(self._container, self._stream)
+    def _count(
+        self, packets: Iterable[Packet | None], wanted: set[int], is_strict: bool
+    ) -> Iterator[tuple[int, VideoFrame]]:
+        """Feed packets, the last one that drains the decoder too, until all wanted pictures are out.
 
-    def _count(self, packets: Iterable[Packet | None], wanted: set[int]) -> Iterator[tuple[int, VideoFrame]]:
-        """Feed packets, the last one that drains the decoder too, until all wanted pictures are out."""
+        Args:
+            packets: What to feed.
+            wanted: Frames that did not come out yet; those that do are taken away.
+            is_strict: Counting begins with the picture that carries its frame index, and ends where the decoder
+                complains. Otherwise what was tried gives the right pictures, errors or not.
+        """
         frame, self._next_frame = self._next_frame, None
         assert frame is not None
-        failed = False
+        counts, failed = not is_strict or frame != self._began, False
         for packet in packets:
             if packet is not None and is_left_out(packet, self._left_out):
                 continue
-            # What was tried gives the right pictures, errors or not; but such a decoder is not for anything else.
             pictures, error = self._try_to_decode(packet)
-            failed = failed or error or any(picture.is_corrupt for picture in pictures)
+            failed = failed or (error and counts)
             for picture in pictures:
+                counts = counts or number_of(picture) == frame
+                if not counts:
+                    continue
+                failed = failed or picture.is_corrupt
+                if failed and is_strict:
+                    break
                 if frame in wanted and frame >= self._began:
                     wanted.discard(frame)
                     yield frame, picture
                 frame += 1
-            if not wanted:
-                self._next_frame = frame if packet is not None and packet.size and not failed else None
+            if not wanted or (failed and is_strict):
+                going_on = packet is not None and packet.size and not failed
+                self._next_frame = frame if going_on else None
                 break
-        if failed:
+        if failed:  # such a decoder is not for anything else
             self._codec.spoil()
 
 

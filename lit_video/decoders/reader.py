@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 
 from av.video.frame import VideoFrame
@@ -50,6 +50,7 @@ class OpenVideos:
         self._max_decoders = max_decoders or max_open
         self._open_codec = open_codec or SharedCodecs(index)
         self._videos: OrderedDict[int, OpenVideo] = OrderedDict()
+        self._lost: defaultdict[int, set[int]] = defaultdict(set)  # frames of starts that did not work, by video
         self.num_opened = 0
 
     def read(self, read: GopRead) -> Iterator[tuple[int, VideoFrame]]:
@@ -111,7 +112,9 @@ class OpenVideos:
     def _open(self, video_id: int) -> OpenVideo:
         """Open a file; where handles run out, since others open files too, keep half as many from now on."""
         try:
-            return OpenVideo(self._index, video_id, self._skip_unwanted, self._open_codec, self._trust_flags)
+            return OpenVideo(
+                self._index, video_id, self._skip_unwanted, self._open_codec, self._trust_flags, self._lost[video_id]
+            )
         except OSError as error:
             if error.errno not in OUT_OF_HANDLES or not self._videos:
                 raise

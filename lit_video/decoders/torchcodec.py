@@ -130,8 +130,12 @@ class TorchCodecDecoder:
             raise self._error(read, list(missing), next(iter(missing.values())))
 
     def _is_odd(self, video_id: int) -> bool:
-        """Tell whether torchcodec cannot be asked: it goes by times, and goes on with a decoder that met damage."""
-        return self._index.made(video_id) != "exact" or bool(self._index.damage(video_id))
+        """Tell whether torchcodec cannot be asked: it goes by times, and goes on with a decoder that met damage.
+
+        Nor is it where an edit list hides the first keyframe, of which a list of frames to show has no row.
+        """
+        hidden = self._index.find_start(video_id, 0).target < self._index.pts_of(video_id)[0]
+        return self._index.made(video_id) != "exact" or bool(self._index.damage(video_id)) or bool(hidden)
 
     def _frame(self, video_id: int, frame_index: int, seconds: float) -> Any:
         """Return one frame: `get_frames_at` would copy each into a tensor of all, which torch divides likewise."""

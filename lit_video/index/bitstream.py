@@ -17,6 +17,12 @@ PARAMETER_SETS = {"h264": frozenset({7, 8}), "hevc": frozenset({32, 33, 34})}
 HEVC_SEI = (39, 40)
 DELIMITER = {"h264": 9, "hevc": 35}
 OTHER_END, FEWEST_BYTES = (7, 2), 32  # of a slice: bytes before its end that are changed, where it is long enough
+START_CODE = b"\0\0\1"
+# What a picture begins with, and headers: of a sequence and its extension; of a video object, its layers, its encoder.
+MPEG_HEADERS = {
+    **dict.fromkeys(("mpeg1video", "mpeg2video"), (0x00, frozenset({0xB3, 0xB5}))),
+    "mpeg4": (0xB6, frozenset({*range(0x30), 0xB0, 0xB2, 0xB5})),
+}
 HEVC_BREAKS = frozenset({16, 17, 18, 36, 37})
 
 
@@ -76,6 +82,42 @@ def may_be_interlaced(extradata: bytes | None, packet: bytes) -> bool:
     units = [*nal_units("h264", packet, extradata), *header_units("h264", extradata)]
     headers = [unit for unit in units if len(unit) > 4 and unit[0] & 31 == H264_SPS]
     return any(not h264_sequence(unit).frames_only for unit in headers)
+
+
+def headers_in(codec: str, packet: memoryview, extradata: bytes | None) -> Iterator[bytes]:
+    """Yield the headers that stand before a packet's picture: what a decoder needs to know, and remembers.
+
+    Those of H.264 and HEVC, MPEG-1, MPEG-2 and MPEG-4 (where the encoder's name is one: decoders work around its bugs).
+    Packets of other codecs have none, or have all in themselves.
+    """
+    if codec in PARAMETER_SETS:
+        for unit in _units_before_the_picture(codec, packet, extradata):
+            if _kind(codec, unit) in PARAMETER_SETS[codec]:
+                yield bytes(unit).rstrip(b"\0")
+    elif codec in MPEG_HEADERS:
+        picture, kinds = MPEG_HEADERS[codec]
+        for unit in _units_between_start_codes(packet):
+            if unit[0] == picture:
+                return
+            if unit[0] in kinds:
+                yield unit.rstrip(b"\0")
+
+
+def _units_before_the_picture(codec: str, packet: memoryview, extradata: bytes | None) -> Iterator[bytes | memoryview]:
+    width = _length_width(codec, extradata)
+    for unit in _length_prefixed(packet, width) if width else _units_between_start_codes(packet):
+        if not len(unit) or _is_slice(codec, unit):
+            return
+        yield unit
+
+
+def _units_between_start_codes(packet: memoryview) -> Iterator[bytes]:
+    data = bytes(packet)
+    place = data.find(START_CODE)
+    while 0 <= place < len(data) - len(START_CODE):
+        following = data.find(START_CODE, place + 3)
+        yield data[place + 3 : following if following >= 0 else len(data)]
+        place = following
 
 
 def header_units(codec: str, extradata: bytes | None) -> Iterator[bytes]:

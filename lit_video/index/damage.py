@@ -16,6 +16,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from lit_video.index.bitstream import is_cut_short, may_hide_losses, picture_units
+from lit_video.index.keyframes import Keyframes
 from lit_video.index.references import MISSING, REFERS, Chain, references_of
 
 ZEROS = "part of it was overwritten with zeros"
@@ -72,6 +73,7 @@ class Packets:
         is_start: Decoding can begin there.
         alone: Nobody refers to its picture, as far as one can tell.
         times: Presentation times, or where a container has none the times of decoding.
+        keyframes: Those that the container flags, and whether headers change.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Packets:
     ) -> None:
         self._doubtful, self._looks_copied = doubtful, False
         self.codec, self.common, self._extradata = codec, common, extradata
+        self.keyframes = Keyframes(codec, extradata)
         self._is_transport_stream = "mpegts" in formats.split(",")
         self._is_program_stream = "mpeg" in formats.split(",")
         self._references = Chain(codec) if MISSING in common else references_of(codec, extradata)
@@ -127,7 +130,9 @@ class Packets:
             self._first_shown = time
         elif self._first_shown is not None and time is not None and time < self._first_shown:
             why = why or self._references.behind
-        self.why.append(why)
+        self.keyframes.add(packet, data)
+        # What is hidden at the beginning of a cut may refer to what was cut off; it is not seen, nor who refers to it.
+        self.why.append(broken if packet.is_discard else why)
         self.broken.append(broken)
         self.is_start.append(is_start and not broken)
         self.alone.append(self._references.alone)
@@ -228,12 +233,17 @@ def times_after_gaps(times: Iterable[int]) -> set[int]:
     [12]
     >>> times_after_gaps([0, 1, 3, 4, 6, 7, 9, 10, 12, 13])
     set()
+    >>> times_after_gaps([0, 1, 2, 3, 4, 4, 6, 7, 8, 9, 10])
+    set()
     """
-    ordered = np.unique(np.fromiter(times, np.int64))
+    found = np.fromiter(times, np.int64)
+    ordered = np.unique(found)
     steps = np.diff(ordered)
     if len(steps) < FEWEST_STEPS:
         return set()
     step = float(np.median(steps))
+    if len(found) == 1 + round(float(ordered[-1] - ordered[0]) / step):
+        return set()  # none is missing: where pictures share a packet's time, FFmpeg guesses, some twice and some never
     same = np.abs(steps - step) <= max(min(1.0, step / 4), SAME_STEP * step)  # times may be rounded
     gaps = ~same & (steps > GAP * step)
     if gaps.sum() > MANY_GAPS * len(steps) or (~same & ~gaps).sum() > SAME_STEP * len(steps):

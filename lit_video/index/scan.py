@@ -33,7 +33,9 @@ from lit_video.index.bitstream import (
 )
 from lit_video.index.crop import crop_of
 from lit_video.index.damage import Packets, Run, runs_of
-from lit_video.index.truth import Start, damage_between, decode_sequentially, find_starts, second_look, starts_hold
+from lit_video.index.pieces import decode_in_pieces
+from lit_video.index.trials import find_starts
+from lit_video.index.truth import Start, damage_between, second_look, starts_hold
 from lit_video.media.container import (
     SHORT,
     UNREADABLE,
@@ -214,7 +216,7 @@ def _expected(container: InputContainer, stream: VideoStream, packets: _Packets,
         promised = stream.frames
     elif int(times[-1]) + 2 * int(steps.max()) >= (1 - SHORT) * duration:
         return frames
-    not_shown = packets.num_discarded + len(packets.seen.times) - len(packets.shown)
+    not_shown = len(packets.seen.times) - len(packets.shown)
     return promised if frames + not_shown < (1 - SHORT) * promised - 2 else frames
 
 
@@ -223,6 +225,15 @@ def _columns_not_cut_off(codec: str, stream: VideoStream, picture: VideoFrame) -
     context = stream.codec_context
     more = picture.width - context.width
     return more if codec in REORDERED and picture.height == context.height and 0 < more < MOST_NOT_CUT_OFF else 0
+
+
+def _unhidden(packet: Packet | None) -> Packet | None:
+    """Return a packet as one whose picture is shown: of a hidden one, too, what the decoder makes can be seen."""
+    if packet is None or not packet.is_discard:
+        return packet
+    copy = Packet(bytes(packet))
+    copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+    return copy
 
 
 def _fraction(ratio: Any) -> Fraction:
@@ -236,33 +247,37 @@ class _Packets:
     def __init__(self, stream: VideoStream, seen: Packets) -> None:
         self.stream, self.seen = stream, seen
         self.codec = seen.codec
-        self.num_discarded = 0
         self.shown: list[int] = []  # places among all packets of those that have a picture to show
         self._recovery_points: list[int] = []  # times of starts whose own bits are all that speaks for them
         self.pts: list[int | None] = []
-        self.keyframe_pts: list[int | None] = []
+        self._decoded_pts: list[int | None] = []  # with those of hidden pictures, which an edit list cuts off
+        self._hidden_pts: list[int | None] = []
+        self.keyframe_pts: list[int] = []
         self.latest: int | None = None  # the largest pts so far
         self.trusted = self.codec in REORDERED | IN_ORDER
         self.first_picture: VideoFrame | None = None
 
     def add(self, packet: Packet | None) -> None:
         if self.first_picture is None:  # the packet of size 0 at the end, which drains the decoder, counts too
-            self.first_picture = next(iter(decode(self.stream, packet)), None)
+            self.first_picture = next(iter(decode(self.stream, _unhidden(packet))), None)
         if packet is None:
             self.trusted = False
             return
         if not packet.size:
             return
-        if packet.is_discard:
-            self.trusted, self.num_discarded = False, self.num_discarded + 1
         data = memoryview(packet)
         extradata = self.stream.codec_context.extradata
         is_start = packet.is_keyframe and is_clean_start(self.codec, bytes(data), extradata)
         self.seen.add(packet, is_start)
         if not is_shown(self.codec, data):
             return
-        self.shown.append(len(self.seen.why) - 1)
-        if not self.pts and self.codec == "h264" and may_be_interlaced(extradata, bytes(data)):
+        if packet.is_discard:
+            self._hidden_pts.append(packet.pts)
+            self.trusted = self.trusted and not self.seen.broken[-1]
+        else:
+            self.shown.append(len(self.seen.why) - 1)
+            self.pts.append(packet.pts)
+        if not self._decoded_pts and self.codec == "h264" and may_be_interlaced(extradata, bytes(data)):
             self.trusted = False
         if self.seen.broken[-1]:  # its bits say nothing
             self._add_times(packet, is_start)
@@ -276,7 +291,7 @@ class _Packets:
             self._recovery_points.append(packet.pts)
 
     def _add_times(self, packet: Packet, is_start: bool) -> None:
-        self.pts.append(packet.pts)
+        self._decoded_pts.append(packet.pts)
         if packet.pts is None:
             return
         if packet.is_keyframe and (is_start or not self.keyframe_pts):
@@ -292,12 +307,26 @@ class _Packets:
         return (
             self.trusted
             and not self.first_picture.interlaced_frame  # two packets may be the fields of one picture
-            and None not in self.pts
-            and len(set(self.pts)) == len(self.pts)
+            and None not in self._decoded_pts
+            and len(set(self._decoded_pts)) == len(self._decoded_pts)
             and self._order_is_plain()
+            and self._hidden_are_outside()
             # A stream that begins with a picture before its first keyframe begins with pictures nobody can decode.
-            and self.keyframe_pts[:1] == [min(pts for pts in self.pts if pts is not None)]
+            and bool(self.keyframe_pts)
+            and self.keyframe_pts[0] <= min(pts for pts in self.pts if pts is not None)
         )
+
+    def _hidden_are_outside(self) -> bool:
+        """Tell whether hidden pictures come before the first that is shown and after the last one only.
+
+        They are decoded, for others refer to them, and do not come out. Of several edits that hide pictures between
+        others, and of codecs in which that was not tried, decoding tells.
+        """
+        shown = [pts for pts in self.pts if pts is not None]
+        if not shown or (self._hidden_pts and self.codec not in REORDERED):
+            return False
+        first, last = min(shown), max(shown)
+        return all(pts is not None and not first <= pts <= last for pts in self._hidden_pts)
 
     def _order_is_plain(self) -> bool:
         """Tell whether the times are those of the order in which a decoder shows pictures.
@@ -305,19 +334,21 @@ class _Packets:
         One that is told of reordering reorders; where no time says so, the times are wrong. One that is not told finds
         out when it is too late for the first picture that it should have held back.
         """
-        ascending = all(a < b for a, b in pairwise(pts for pts in self.pts if pts is not None))
+        ascending = all(a < b for a, b in pairwise(pts for pts in self._decoded_pts if pts is not None))
         return self.codec in IN_ORDER or ascending != bool(self.stream.codec_context.has_b_frames)
 
     def frames(self) -> tuple[np.ndarray, list[Start]]:
         """Return pts in presentation order, and the starts.
 
         Pictures that follow an open GOP's keyframe in the file and precede it on the screen refer back across it.
-        Counted in presentation order they belong to the keyframe before, from which they can be decoded.
+        Counted in presentation order they belong to the keyframe before, from which they can be decoded. Where the
+        first pictures are hidden, frame 0 is decoded from the last keyframe before it, hidden or not.
         """
         pts = np.sort(np.array(self.pts, np.int64))
         keyframes = np.sort(np.array(self.keyframe_pts, np.int64))
-        starts = zip(np.searchsorted(pts, keyframes).tolist(), keyframes.tolist(), strict=True)
-        return pts, [Start(frame, Seek.TIME, target) for frame, target in starts]
+        frames = np.searchsorted(pts, keyframes).tolist()
+        starts = dict(zip(frames, keyframes.tolist(), strict=True))  # of several at one frame, the last
+        return pts, [Start(frame, Seek.TIME, target) for frame, target in starts.items() if frame < len(pts)]
 
     def damage(self) -> list[Run]:
         """Return the frames that are damaged, as their packets show."""
@@ -331,9 +362,9 @@ class _Packets:
 
         Well before: the last that needs no trial, or so far that nothing before it is referred to any more.
         """
-        times = sorted(pts for pts in self.keyframe_pts if pts is not None)
+        times = sorted(self.keyframe_pts)
         untried = set(times) - set(self._recovery_points)
-        pictures = sorted(pts for pts in self.pts if pts is not None)
+        pictures = sorted(pts for pts in self._decoded_pts if pts is not None)
         found = []
         for point in self._recovery_points:
             place = before = bisect_left(times, point)
@@ -348,10 +379,10 @@ class _Packets:
 
 
 def _decode(path: Path, stream: VideoStream, packets: Packets) -> tuple[np.ndarray, list[Start], list[Run], list[int]]:
-    truth = decode_sequentially(path, stream.index, packets)
+    truth = decode_in_pieces(path, stream.index, packets)
     if not truth.pts:
         raise NotAVideo("no picture could be decoded")
-    starts = find_starts(path, stream.index, truth)
+    starts = find_starts(path, stream.index, truth, packets)
     rate, base = stream.guessed_rate, stream.time_base
     step = max(1, round(1 / (_fraction(rate) * _fraction(base)))) if rate and base else 1
     return ascending(truth.pts, step), starts, damage_between(truth, starts), sorted(truth.left_out)

@@ -12,15 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
 
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -43,24 +38,9 @@ from lit_video.media.container import (
 )
 from lit_video.media.picture import checksum
 
-# Pictures that a decoder may give before it has recovered; more, and the keyframe is not worth having.
-MAX_DROPPED = 32
-# Keyframes that are tried at most. A file of nothing but keyframes has as many as frames.
-MAX_TRIED = 256
-# Pictures in a row that must agree before a place is believed to be found.
-RUN = 3
+OWN = -1  # pictures to drop: all that come out before that of the packet from which decoding begins
 # Recovery points of a file that are tried: the first, the last, and between them.
 RECOVERY_POINTS_TRIED = 5
-
-
-class Keyframe(NamedTuple):
-    """A packet that the container flags: pictures out before it, its times and place, and if a decoder began there."""
-
-    expected: int
-    pts: int | None
-    dts: int | None
-    byte: int | None
-    is_fresh: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +51,10 @@ class Start:
         frame: Frame index of the first good picture.
         how: The way to get there.
         target: A timestamp in the stream's time base, or a byte, as `how` says.
-        drop: Pictures that come out before the first good one.
-        check: CRC-32 of the first packet there. A container's own index grows as it is read, and the same seek may
-            then land elsewhere; this notices.
+        drop: Pictures that come out before the first good one; or `OWN`: the first good one is that of the packet
+            that `check` names, which may stand some packets behind the place where seeking ends.
+        check: What the first packet to decode is known by (`keyframes.checks_of`). A container's own index grows as it
+            is read, and the same seek may then land elsewhere; this notices.
     """
 
     frame: int
@@ -91,7 +72,10 @@ class Truth:
         pts: That each came with.
         sums: A checksum of each.
         why: Why each is damaged; empty where it is not.
-        keyframes: Places to try.
+        numbers: Of each one's packet, as stored.
+        are_keyframes: Whether the decoder says of each that it refers to no other.
+        renewed: Packets at which another decoder took over.
+        looks: How pictures are, and how many a decoder held back as it gave them: codec, format, width, height, depth.
         left_out: Keys of packets that were not decoded: damaged, and nobody refers to them.
         breaks: Frames before which damage was met, whether or not it gave a picture.
     """
@@ -99,9 +83,26 @@ class Truth:
     pts: list[int | None] = field(default_factory=list)
     sums: list[int] = field(default_factory=list)
     why: list[str] = field(default_factory=list)
-    keyframes: list[Keyframe] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    are_keyframes: list[bool] = field(default_factory=list)
+    renewed: set[int] = field(default_factory=set)
+    looks: set[tuple[str, str, int, int, int]] = field(default_factory=set)
     left_out: set[int] = field(default_factory=set)
     breaks: set[int] = field(default_factory=set)
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all pictures look alike, and nothing of the file's first packets matters later.
+
+        A palette does, and x264's version, by which decoders of 4:4:4 go.
+        """
+        remembers = any(form == "pal8" or (codec == "h264" and "420" not in form) for codec, form, *_ in self.looks)
+        return len(self.looks) == 1 and not remembers
+
+    def pictures(self, begin: int, end: int | None = None) -> list[tuple[int | None, int, int, bool]]:
+        """Return time, checksum, packet's number and kind of the pictures of some frames."""
+        some = slice(begin, end)
+        return list(zip(self.pts[some], self.sums[some], self.numbers[some], self.are_keyframes[some], strict=True))
 
     def ends(self) -> list[int]:
         """Return the frames that are damaged, or that come after damage, ascending: what is sound ends before them."""
@@ -152,47 +153,64 @@ def decode_sequentially(path: Path, stream_index: int, packets: Packets | None =
     packets = packets or watch_packets(path, stream_index)
     with open_video(path) as container, contextlib.ExitStack() as others:
         stream = only_stream(container, stream_index)
-        decoding = _Pass(path, stream, packets, others)
+        decoding = Decoding(path, stream, packets, others)
         for packet in demux(container, stream):
             decoding.feed(packet)
         return decoding.truth()
 
 
-class _Pass:
+class Decoding:
     """One sequential decode, with a new decoder where the last one met damage.
 
     Pictures are known by the number of their packet, which FFmpeg hands through, whatever their times are.
+
+    Args:
+        path: Of the file.
+        stream: Its video stream, nothing of which was decoded yet.
+        packets: What its packets show.
+        others: Closes the file that a new decoder comes from.
+        first: Number of the first packet that will be fed.
+
+    Attributes:
+        number: Of the last packet that was fed.
     """
 
-    def __init__(self, path: Path, stream: VideoStream, packets: Packets, others: contextlib.ExitStack) -> None:
+    def __init__(
+        self, path: Path, stream: VideoStream, packets: Packets, others: contextlib.ExitStack, first: int = 0
+    ) -> None:
         self._path, self._stream, self._packets, self._others = path, stream, packets, others
         self._stream_index = stream.index
         stream.codec_context.copy_opaque = True
         self._truth = Truth()
-        self._numbers: list[int] = []  # of each picture's packet
-        self._number = -1  # of the last packet
+        self._numbers = self._truth.numbers
+        self.number = first - 1
         self._spoilt: list[tuple[int, int, str]] = []  # half-open ranges of packets after damage
         self._met: tuple[int, str] | None = None  # damage: the first packet, and why
         self._awaited: int | None = None  # a new decoder's first packet, until its picture comes
+
+    def expects(self, packet: Packet) -> bool:
+        """Tell whether a packet is the one that comes next, by its time, or the end of the file where that comes."""
+        number, times = self.number + 1, self._packets.times
+        if not packet.size or number >= len(times):
+            return not packet.size and number == len(times)
+        return times[number] == (packet.dts if packet.pts is None else packet.pts)
 
     def feed(self, packet: Packet | None) -> None:
         """Decode a packet; None stands for a part of the file that cannot be read."""
         if packet is None or not packet.size:
             self._drain()
             if packet is None:
-                self._meet(self._number + 1, "what is before it cannot be read")
+                self._meet(self.number + 1, "what is before it cannot be read")
             return
-        self._number += 1
-        number, packets = self._number, self._packets
+        self.number += 1
+        number, packets = self.number, self._packets
         if number >= len(packets.why):  # the file grew
             return
         begins = self._met is not None and packets.is_start[number]
         if begins:
             self._drain()
             self._renew()
-        if packet.is_keyframe:
-            place = Keyframe(len(self._numbers), packet.pts, packet.dts, packet.pos, begins)
-            self._truth.keyframes.append(place)
+            self._truth.renewed.add(number)
         if packets.why[number] and (packets.alone[number] or packets.codec in EXACT):
             self._truth.left_out.add(key_of(packet))
             return
@@ -207,7 +225,7 @@ class _Pass:
     def truth(self) -> Truth:
         """Return what came out."""
         if self._met is not None:
-            self._spoilt.append((self._met[0], self._number + 1, self._met[1]))
+            self._spoilt.append((self._met[0], self.number + 1, self._met[1]))
         for first, end, why in self._spoilt:
             after = (place for place, number in enumerate(self._numbers) if number >= first)
             self._truth.breaks.add(next(after, len(self._numbers)))
@@ -223,8 +241,8 @@ class _Pass:
     def _renew(self) -> None:
         """Have another decoder take over: that of the file opened once more."""
         assert self._met is not None
-        self._spoilt.append((self._met[0], self._number, self._met[1]))
-        self._met, self._awaited = None, self._number
+        self._spoilt.append((self._met[0], self.number, self._met[1]))
+        self._met, self._awaited = None, self.number
         with contextlib.suppress(*UNREADABLE):  # a stream that appears late: the old one, flushed, has to do
             other = open_video(self._path)
             self._stream = only_stream(other, self._stream_index)
@@ -240,10 +258,13 @@ class _Pass:
     def _take(self, pictures: Sequence[VideoFrame]) -> None:
         for picture in pictures:
             number = number_of(picture)
-            number = self._number if number is None else number
+            number = self.number if number is None else number
             self._numbers.append(number)
             self._truth.pts.append(picture.pts)
             self._truth.sums.append(checksum(picture))
+            self._truth.are_keyframes.append(bool(picture.key_frame))
+            depth, form = self._stream.codec_context.reorder_depth, picture.format.name
+            self._truth.looks.add((self._packets.codec, form, picture.width, picture.height, depth))
             if number == self._awaited:
                 self._awaited = None
             # What is shown before the first picture of a new decoder refers to what that one has not seen.
@@ -288,112 +309,19 @@ def _holds(path: Path, stream_index: int, point: int, before: int, after: int | 
         seek(container, stream, Seek.TIME, before)
         sums: tuple[dict[int | None, int], dict[int | None, int]] = {}, {}
         reached = False
+        stream.codec_context.skip_frame = "NONREF"  # before the point, what nobody refers to does not matter
         for packet in container.demux(stream):
-            reached = reached or packet.pts == point
+            if packet.pts == point:
+                reached = True
+                stream.codec_context.skip_frame = "DEFAULT"
             last = not packet.size or (after is not None and packet.pts == after)
             for found, decoder in ((sums[0], stream), (sums[1], fresh if reached else None)):
                 for picture in decode(decoder, None if last else packet) if decoder is not None else ():
-                    found[picture.pts] = checksum(picture)
+                    if picture.pts is not None and picture.pts >= point:
+                        found[picture.pts] = checksum(picture)
             if last:
                 break
-        behind = {pts for pts in sums[0] if pts is not None and pts >= point}
-        return reached and all(sums[0][pts] == sums[1].get(pts) for pts in behind)
-
-
-class Landmarks(NamedTuple):
-    """Where in the truth decoding may fall in, and how far it is sound from there: found once for all trials.
-
-    Attributes:
-        places: Frames by checksum, undamaged ones.
-        ends: Frames before which what is sound ends, ascending.
-    """
-
-    places: dict[int, list[int]]
-    ends: list[int]
-
-
-def find_starts(path: Path, stream_index: int, truth: Truth) -> list[Start]:
-    """Return the keyframes from which decoding was seen to give the true pictures, ascending, frame 0 always first."""
-    landmarks = Landmarks(defaultdict(list), truth.ends())
-    for frame, value in enumerate(truth.sums):
-        if not truth.why[frame]:
-            landmarks.places[value].append(frame)
-    starts: list[Start] = []
-    end = len(truth.sums)
-    for keyframe in reversed(_some(truth.keyframes[1:])):  # backwards, for each must agree up to the one after it
-        start = _try_keyframe(path, stream_index, truth, landmarks, keyframe, end)
-        if start is not None and 0 < start.frame < end:
-            starts.append(start)
-            end = start.frame
-    if 0 in truth.breaks:
-        _try_beginning(path, stream_index, truth, end)
-    return [Start(0), *reversed(starts)]
-
-
-def _try_beginning(path: Path, stream_index: int, truth: Truth, end: int) -> None:
-    """Take the first frames for damaged if only a decoder that began after the damage before them gave them."""
-    end = min((frame for frame in truth.ends() if frame), default=end)
-    with open_video(path) as container:
-        stream = only_stream(container, stream_index)
-        given = list(islice(_pictures(demux(container, stream), stream, truth), end))
-    if not _agrees(given, truth, 0, end):
-        truth.why[:end] = [why or REFERS for why in truth.why[:end]]
-
-
-def _some(keyframes: Sequence[Keyframe]) -> Sequence[Keyframe]:
-    """Return all of a few keyframes, and of many some, evenly spread: each that is tried costs an open file."""
-    stride = -(-len(keyframes) // MAX_TRIED)
-    return [keyframe for place, keyframe in enumerate(keyframes) if place % stride == 0 or keyframe.is_fresh]
-
-
-def _try_keyframe(
-    path: Path,
-    stream_index: int,
-    truth: Truth,
-    landmarks: Landmarks,
-    keyframe: Keyframe,
-    end: int,
-) -> Start | None:
-    ways = (Seek.TIME, keyframe.pts), (Seek.TIME, keyframe.dts), (Seek.BYTE, keyframe.byte)
-    for how, target in ways:
-        if target is None or (how is Seek.BYTE and target < 0):
-            continue
-        with open_video(path) as container:
-            found = _try_seek(container, stream_index, how, target, truth, landmarks, keyframe.expected, end)
-        if found is not None:
-            return found
-    return None
-
-
-def _try_seek(
-    container: InputContainer,
-    stream_index: int,
-    how: Seek,
-    target: int,
-    truth: Truth,
-    landmarks: Landmarks,
-    expected: int,
-    end: int,
-) -> Start | None:
-    stream = only_stream(container, stream_index)
-    try:
-        seek(container, stream, how, target)
-        packets = container.demux(stream)
-        first = next(packets, None)
-        if first is None or not first.size:
-            return None
-        check = zlib.crc32(bytes(first))
-        frame, drop = _agree(_pictures(chain([first], packets), stream, truth), truth, landmarks, expected, end)
-    except UNREADABLE:
-        return None
-    return Start(frame, how, target, drop, check)
-
-
-def _pictures(packets: Iterable[Packet | None], stream: VideoStream, truth: Truth) -> Iterator[int]:
-    """Yield the checksums of the pictures that come out, as a reader has them come out."""
-    for packet in packets:
-        if packet is None or not is_left_out(packet, truth.left_out):
-            yield from map(checksum, decode(stream, packet))
+        return reached and all(sums[1].get(pts) == value for pts, value in sums[0].items())
 
 
 def is_left_out(packet: Packet, left_out: Collection[int]) -> bool:
@@ -405,33 +333,3 @@ def key_of(packet: Packet) -> int:
     """Return a checksum of a packet and its time: packets of a few bytes, which show an old picture, are many alike."""
     time = packet.dts if packet.pts is None else packet.pts
     return zlib.crc32(bytes(packet), zlib.crc32(str(time).encode()))
-
-
-def _agree(pictures: Iterator[int], truth: Truth, landmarks: Landmarks, expected: int, end: int) -> tuple[int, int]:
-    """Return the frame index at which `pictures` fall in with the truth for good, and how many came before.
-
-    For good: up to frame `end`, or up to the first damaged frame before that.
-
-    Raises:
-        LookupError: They do not.
-    """
-    sums, ends, seen = truth.sums, landmarks.ends, list[int]()
-    for value in islice(pictures, MAX_DROPPED):
-        seen.append(value)
-        for drop in range(len(seen) - RUN + 1):
-            for frame in sorted(landmarks.places.get(seen[drop], ()), key=lambda place: abs(place - expected)):
-                following = bisect_right(ends, frame)
-                sound = ends[following] if following < len(ends) else len(sums)
-                compared = min(len(seen) - drop, sound - frame)
-                if compared >= RUN and list(sums[frame : frame + compared]) == seen[drop : drop + compared]:
-                    last = min(end, sound)
-                    given = [*seen[drop:], *islice(pictures, max(0, last - frame - len(seen) + drop))]
-                    if not _agrees(given, truth, frame, last):
-                        raise LookupError("the pictures part again")
-                    return frame, drop
-    raise LookupError("no run of pictures agrees")
-
-
-def _agrees(given: Sequence[int], truth: Truth, frame: int, end: int) -> bool:
-    """Tell whether pictures from a frame on are the true ones up to another."""
-    return list(given[: end - frame]) == truth.sums[frame:end]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lit_video.loading.pages import PAGE_BYTES, Pages
+from lit_video.loading.pages import Pages
 from lit_video.loading.tiers import Done, Job, Source
 from lit_video.planning.reads import GopRead
 
@@ -28,8 +28,8 @@ class PackedFrames:
 
     Args:
         pages: Where they lie.
-        packed_bytes: Reserved for a frame that is to be packed; what it does not need is given back. As soon as one took
-            more, as much is reserved for all.
+        packed_bytes: Reserved for a frame that is to be packed; what it does not need is given back. As soon as one
+            took more, as much is reserved for all.
     """
 
     def __init__(self, pages: Pages, packed_bytes: int) -> None:
@@ -51,9 +51,8 @@ class PackedFrames:
         sizes, uses_of = done.num_bytes or [-1] * len(job.pages), job.read.packed_uses
         for frame, pages, num_bytes, uses in zip(job.read.packed, job.pages, sizes, uses_of, strict=True):
             before = self._frames.get(origin + frame)
-            self._packed_bytes = max(self._packed_bytes, num_bytes)
-            fits = 0 < num_bytes <= len(pages) * PAGE_BYTES
-            kept = self._pages.keep(pages, num_bytes if before is None and fits else 0)
+            self._packed_bytes = max(self._packed_bytes, abs(num_bytes))
+            kept = self._pages.keep(pages, num_bytes if before is None and num_bytes > 0 else 0)
             if before is not None:
                 before.uses += uses
             elif kept:

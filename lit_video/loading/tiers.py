@@ -54,7 +54,7 @@ class Done(NamedTuple):
     Attributes:
         number: Of the job.
         error: What went wrong, if anything did.
-        num_bytes: Of each frame of `read.packed`, perhaps more than its pages hold; -1 where there is none.
+        num_bytes: Of each frame of `read.packed`; less than 0 where it has no room, -1 where there is none.
         absent: Places in a fetch that could not be served.
     """
 
@@ -207,8 +207,8 @@ class _Keeping:
             assert tiers.packing is not None
             assert tiers.pages is not None
             packed = tiers.packing.pack(frame)
-            write_pages(tiers.pages.numpy(), self._job.pages[number], packed)
-            self._num_bytes[number] = len(packed)
+            is_written = write_pages(tiers.pages.numpy(), self._job.pages[number], packed)
+            self._num_bytes[number] = len(packed) if is_written else -len(packed)
         if frame_index in self._stored and self._collected is not None:
             self._collected.add(self._origin + frame_index, frame)
 

@@ -99,6 +99,18 @@ class Seek(IntEnum):
     BEGINNING = 0  # by opening it anew
     TIME = 1  # by timestamp, in the stream's time base
     BYTE = 2  # by place in the file
+    TIME_ANEW = 3  # by opening it anew, and then by timestamp
+    BYTE_ANEW = 4
+
+    @property
+    def is_anew(self) -> bool:
+        """Whether the file is opened for it."""
+        return self not in (Seek.TIME, Seek.BYTE)
+
+    @property
+    def anew(self) -> Seek:
+        """The same in a file that was just opened."""
+        return Seek.BYTE_ANEW if self is Seek.BYTE else Seek.TIME_ANEW
 
 
 def seek(container: InputContainer, stream: VideoStream, how: Seek, target: int) -> None:
@@ -107,7 +119,7 @@ def seek(container: InputContainer, stream: VideoStream, how: Seek, target: int)
     Raises:
         av.FFmpegError: The container cannot seek, or not to there.
     """
-    if how is Seek.BYTE:
+    if how in (Seek.BYTE, Seek.BYTE_ANEW):
         container.seek(target, stream=stream, unsupported_byte_offset=True)
     else:
         container.seek(target, stream=stream)
@@ -178,7 +190,8 @@ class _Place:
         duration = duration_of(container, stream)
         if duration is None or self._time is None or self._first is None or not self._largest:
             return False
-        covered = self._time - max(0, self._first) + self.REORDERED * self._largest
+        first = self._first if stream.start_time is None else min(self._first, stream.start_time)  # after a seek
+        covered = self._time - max(0, first) + self.REORDERED * self._largest
         return covered < (1 - SHORT) * duration and self._byte < (1 - SHORT) * (container.size or 0)
 
     def go_on(self, container: InputContainer, stream: VideoStream) -> bool:

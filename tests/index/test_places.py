@@ -1,0 +1,216 @@
+"""Places to start from: every keyframe is one, however many there are, few are tried, none gives a wrong picture."""
+
+from collections import Counter
+from dataclasses import replace
+
+import av
+import numpy as np
+import pytest
+
+from lit_video.checks.stamps import write_stamped
+from lit_video.checks.verify import verify
+from lit_video.decoders.reader import OpenVideos
+from lit_video.index import VideoIndex, pieces, trials
+from lit_video.index.pieces import decode_in_pieces
+from lit_video.index.truth import OWN, decode_sequentially, watch_packets
+from lit_video.media.container import Seek
+from lit_video.media.picture import checksum
+from lit_video.planning.planner import GopRead
+from tests.damaged import lose, whole
+from tests.zoo import PIXEL_FORMATS, TRAPS, retimed
+
+SIZE = (48, 64)
+MANY = 320  # more keyframes than were ever tried
+
+
+def scan(path):
+    return VideoIndex.scan(path, path.with_name(f"index-{path.name}"), progress=False)
+
+
+def write(path, codec, gop, b_frames=0, frames=None, **arguments):
+    pixel_format = PIXEL_FORMATS.get(codec, "yuv420p")
+    frames = frames or MANY * gop
+    return write_stamped(path, frames, 1, codec, gop, b_frames, 25, size=SIZE, pixel_format=pixel_format, **arguments)
+
+
+def read(videos, index, *frames):
+    """Return the checksums of frames, each read alone."""
+    found = []
+    for frame in frames:
+        start = int(index.start_of(np.array([frame]))[0])
+        ((_, picture),) = videos.read(GopRead(0, start, (frame,), ((0,),)))
+        found.append(checksum(picture))
+    return found
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """Numbers of the keyframes that were tried, each as often as it was."""
+    found, own = [], trials._Trials.own
+
+    def spy(self, candidate, way, end):
+        found.append(candidate.keyframe.number)
+        return own(self, candidate, way, end)
+
+    monkeypatch.setattr(trials._Trials, "own", spy)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec", "gop", "b_frames"),
+    [
+        ("avi", "mjpeg", 1, 0),
+        ("avi", "rawvideo", 1, 0),
+        ("avi", "huffyuv", 1, 0),
+        ("avi", "ffv1", 1, 0),
+        ("avi", "mpeg4", 2, 0),
+        ("avi", "libx264", 2, 0),
+        ("ts", "libx264", 2, 0),
+        ("ts", "libx264", 4, 2),
+        ("ts", "mpeg2video", 3, 0),
+        ("m2ts", "mpeg2video", 4, 2),
+        ("mpg", "libx264", 2, 0),
+        ("mpg", "mpeg2video", 3, 0),
+        ("mpg", "mpeg2video", 4, 2),
+        ("flv", "libx264", 2, 0),
+    ],
+)
+def test_every_keyframe_is_a_place(ending, codec, gop, b_frames, tmp_path, tried):
+    index = scan(write(tmp_path / f"a.{ending}", codec, gop, b_frames))
+    starts = index.starts(0)
+    assert index.made(0) == "decoded"
+    assert len(starts) >= MANY - 2
+    assert max(np.diff([start.frame for start in starts])) <= 2 * gop
+    assert len(set(tried)) <= trials.TRIED + 4
+    assert {start.drop for start in starts[1:]} == {OWN}
+    assert verify(index, 0).ok
+    videos = OpenVideos(index, 1)
+    read(videos, index, *range(0, index.num_frames, 7))
+    assert videos.num_opened <= 3
+    videos.close()
+
+
+def test_pictures_that_are_all_alike_are_told_apart(tmp_path):
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuvj420p"
+        for number in range(60):
+            still = np.full((*SIZE, 3), 50 + 100 * (number >= 40), np.uint8)
+            picture = av.VideoFrame.from_ndarray(still, format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    index = scan(path)
+    assert len(index.starts(0)) == 60
+    assert verify(index, 0).ok
+
+
+def test_a_place_that_seeking_misses_is_replaced_and_not_tried_again(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.avi", "mpeg4", 4, frames=80)
+    index, truth = scan(path), decode_sequentially(path, 0).sums
+    target, check = index.columns.start_target.copy(), index.columns.start_check.copy()
+    target[5], check[6] = target[9], 1  # one leads elsewhere, the packet of the other is not there
+    harmed = replace(index, columns=replace(index.columns, start_target=target, start_check=check))
+    videos, seeks = OpenVideos(harmed, 1), Counter()
+    container = "lit_video.index.landing.seek"
+    import lit_video.index.landing as landing
+
+    real = landing.seek
+
+    def seek(container, stream, how, target):
+        seeks[target] += 1
+        real(container, stream, how, target)
+
+    monkeypatch.setattr(container, seek)
+    frames = [22, 26, 21, 27, 20, 24, 79]
+    for _ in range(2):
+        assert read(videos, harmed, *frames) == [truth[frame] for frame in frames]
+    assert seeks[int(check[6])] <= 1
+    assert videos._lost[0] == {20, 24}
+    videos.close()
+
+
+@pytest.mark.parametrize("name", ["headers change.mp4", "H.264 yuv444p, no B-frames.ts", "palette.mov"])
+def test_where_a_decoder_remembers_files_are_opened_anew(name, tmp_path):
+    TRAPS[name](tmp_path / name)
+    index = scan(tmp_path / name)
+    assert all(start.how.is_anew for start in index.starts(0))
+    assert verify(index, 0).ok
+
+
+def test_one_repeated_time_harms_its_own_gop_only(tmp_path):
+    path = tmp_path / "a.mkv"
+    retimed(path, "libx264", 0, lambda number, time: time + (number == 24))
+    index = scan(path)
+    assert len(index.starts(0)) == 5
+    assert verify(index, 0).ok
+
+
+class TestCuts:
+    """Cuts with an edit list: what it hides at the beginning and at the end is decoded, and not shown."""
+
+    @pytest.mark.parametrize("codec", ["libx264", "libx265"])
+    @pytest.mark.parametrize("hidden", [3, 7, 13])
+    def test_are_indexed_from_their_packets(self, codec, hidden, tmp_path):
+        path = tmp_path / "a.mp4"
+        cut(write_stamped(tmp_path / "whole.mp4", 50, 1, codec, 10, 2, 25), path, hidden)
+        index = scan(path)
+        assert (index.made(0), index.num_frames) == ("exact", 50 - hidden)
+        assert verify(index, 0).ok
+        videos = OpenVideos(index, 1)
+        truth = decode_sequentially(path, 0).sums
+        order = np.random.default_rng(0).permutation(len(truth)).tolist()
+        assert read(videos, index, *order) == [truth[frame] for frame in order]
+        assert videos.num_opened == 1
+        videos.close()
+
+    def test_no_picture_that_is_shown_is_hidden_in_between(self, tmp_path):
+        """Codecs whose decoders were not seen to hide pictures are decoded once."""
+        cut(write_stamped(tmp_path / "whole.mp4", 40, 1, "libvpx-vp9", 10, fps=25), tmp_path / "a.mp4", 5)
+        index = scan(tmp_path / "a.mp4")
+        assert (index.made(0), index.num_frames) == ("decoded", 35)
+        assert verify(index, 0).ok
+
+
+def cut(source, path, hidden):
+    """Copy a video with times that begin before 0: an edit list hides so many pictures."""
+    with av.open(str(source)) as one, av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as other:
+        stream = other.add_stream_from_template(one.streams.video[0])
+        for packet in one.demux(video=0):
+            if packet.size:
+                step = int(1 / (25 * packet.time_base))
+                packet.stream = stream
+                packet.pts, packet.dts = packet.pts - hidden * step, packet.dts - hidden * step
+                other.mux(packet)
+
+
+class TestPieces:
+    @pytest.fixture(autouse=True)
+    def short(self, monkeypatch):
+        monkeypatch.setattr(pieces, "SHORTEST", 40)
+        monkeypatch.setattr(pieces, "SHARED", 24)
+
+    @pytest.mark.parametrize(
+        ("ending", "codec", "b_frames"),
+        [("ts", "libx264", 2), ("ts", "mpeg2video", 2), ("avi", "mpeg4", 2), ("mpg", "mpeg2video", 0)],
+    )
+    def test_are_one(self, ending, codec, b_frames, tmp_path, monkeypatch):
+        path = write(tmp_path / f"a.{ending}", codec, 10, b_frames, 300)
+        packets, truth = watch_packets(path, 0), decode_sequentially(path, 0)
+        if ending != "mpg":  # in one piece where times differ after a seek
+            monkeypatch.setattr(pieces, "decode_sequentially", None)
+        found = decode_in_pieces(path, 0, packets, 3)
+        assert found == truth
+        assert len(found.sums) == 300
+
+    def test_are_not_made_of_damaged_files(self, tmp_path):
+        path = lose(whole(tmp_path / "whole.ts", "MPEG-2"), tmp_path / "a.ts", 3)
+        packets = watch_packets(path, 0)
+        assert any(packets.why)
+        assert not pieces._cuts(packets, 3)
+        assert decode_in_pieces(path, 0, packets, 3) == decode_sequentially(path, 0)
+
+
+def test_seeking_anew_is_told_from_seeking(tmp_path):
+    assert [how.is_anew for how in Seek] == [True, False, False, True, True]
+    assert (Seek.TIME.anew, Seek.BYTE.anew) == (Seek.TIME_ANEW, Seek.BYTE_ANEW)
