@@ -92,16 +92,24 @@ class Crew:
                 todo[one.behind, *one.file[1:]].append(place)
         sizes = [max(0, named[places[0]].file.size_bytes) for places in todo.values()]
         tally = Tally(len(named), sum(sizes), len(found))
+        if todo:
+            found |= self._find_out(named, list(todo.values()), tally, progress)
+        return [found[place] for place in range(len(named))]
+
+    def _find_out(
+        self, named: Sequence[Named], todo: Sequence[Sequence[int]], tally: Tally, progress: bool
+    ) -> dict[int, Found]:
+        found: dict[int, Found] = {}
         # The pool's threads are daemons, and leaving the block does not wait for them: Ctrl-C ends a long scan at once.
         try:
-            with ThreadPool(2 * (os.cpu_count() or 1)) as pool, shown(tally, progress and bool(todo)):
-                for places, result in pool.imap_unordered(partial(self._work, named, tally), todo.values()):
+            with ThreadPool(2 * (os.cpu_count() or 1)) as pool, shown(tally, progress):
+                for places, result in pool.imap_unordered(partial(self._work, named, tally), todo):
                     found |= dict.fromkeys(places, result)
                     is_new = isinstance(result, Entry) and named[places[0]].file.path in self._scanned
                     self.num_scanned += len(places) * is_new
         except KeyboardInterrupt:
             raise Interrupted(_what_is_kept(tally, self._entries.are_kept)) from None
-        return [found[place] for place in range(len(named))]
+        return found
 
     def _known(self, file: File) -> Found | None:
         known = self._entries.seen(file)

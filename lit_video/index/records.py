@@ -23,7 +23,7 @@ PARTS_OF_START = [part.name for part in fields(Start)]
 
 def line_of(record: Mapping[str, Any]) -> bytes:
     """Return a record as a line that shows if it is whole: a checksum before it, its end behind it."""
-    text = json.dumps(record, separators=(",", ":")).encode()
+    text = json.dumps(record, separators=(",", ":"), default=lambda number: number.item()).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
