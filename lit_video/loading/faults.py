@@ -125,7 +125,9 @@ class Faults:
         if self._clip > 1 or self._policy == "skip":  # what becomes of the sample is told when its batch is due
             for position in positions:
                 place = position // self._clip
-                self._left_out[place] = min(self._left_out.get(place, (position, before)), (position, before), key=itemgetter(0))
+                self._left_out[place] = min(
+                    self._left_out.get(place, (position, before)), (position, before), key=itemgetter(0)
+                )
             return None
         if before.attempt == MOST_REDRAWS:
             raise error

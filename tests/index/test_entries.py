@@ -24,6 +24,13 @@ from tests.index.test_index import scan, scans  # noqa: F401  a fixture
 
 
 @pytest.fixture
+def of_some_bytes(monkeypatch):
+    """Files are too large for their digests to be of all their bytes."""
+    monkeypatch.setattr(digest, "BLOCK_BYTES", 32)
+    monkeypatch.setattr(digest, "WHOLE_BYTES", 0)
+
+
+@pytest.fixture
 def folder(videos, tmp_path):
     """A copy of the videos, to move and to change."""
     return Path(shutil.copytree(videos, tmp_path / "videos"))
@@ -80,20 +87,25 @@ OTHER_NAMES = [
 
 class TestReuse:
     @pytest.mark.parametrize("named", OTHER_NAMES, ids=lambda named: named.__name__)
-    @pytest.mark.parametrize("all_bytes", [True, False], ids=["of all bytes", "of some bytes"])
-    def test_the_same_bytes_are_scanned_once(self, folder, tmp_path, scans, monkeypatch, named, all_bytes):  # noqa: F811
-        if not all_bytes:
-            if named is copied_under_other_names:
-                pytest.skip("no time, no path and not all bytes are the same")
-            monkeypatch.setattr(digest, "WHOLE_BYTES", 0)
+    def test_the_same_bytes_are_scanned_once(self, folder, tmp_path, scans, named):  # noqa: F811
         before = scan(folder, tmp_path / "index")
         after = scan(named(folder), tmp_path / "index")
         assert (len(scans), after.num_cached) == (3, 3)
         for column in set(before.columns.names_of_columns()) - {"path_offset", "path_bytes", "mtime_ns"}:
             assert np.array_equal(getattr(before.columns, column), getattr(after.columns, column)), column
 
-    def test_a_copy_that_may_differ_where_nobody_looked_is_scanned(self, folder, tmp_path, scans, monkeypatch):  # noqa: F811
-        monkeypatch.setattr(digest, "WHOLE_BYTES", 0)
+    @pytest.mark.parametrize(
+        "named",
+        [name for name in OTHER_NAMES if name is not copied_under_other_names],
+        ids=lambda named: named.__name__,
+    )
+    @pytest.mark.usefixtures("of_some_bytes")
+    def test_large_files_too(self, folder, tmp_path, scans, named):  # noqa: F811
+        scan(folder, tmp_path / "index")
+        assert (scan(named(folder), tmp_path / "index").num_cached, len(scans)) == (3, 3)
+
+    @pytest.mark.usefixtures("of_some_bytes")
+    def test_a_copy_that_may_differ_where_nobody_looked_is_scanned(self, folder, tmp_path, scans):  # noqa: F811
         scan(folder, tmp_path / "index")
         scan(copied_under_other_names(folder), tmp_path / "index")
         assert len(scans) == 6
