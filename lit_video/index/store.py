@@ -32,7 +32,8 @@ PATIENCE_SECONDS = 5.0  # in which waiting for another writer is not worth a wor
 
 # After so many seconds in which nobody mapped them, columns are removed: those of a writer that was killed, those in
 # whose place newer ones are, and all others.
-BROKEN_SECONDS, REPLACED_SECONDS, UNUSED_SECONDS = 86_400.0, 30 * 86_400.0, 180 * 86_400.0
+DAY = 86_400.0
+BROKEN_SECONDS, REPLACED_SECONDS, UNUSED_SECONDS = DAY, 30 * DAY, 180 * DAY
 
 
 def load(folder: Path, request: str | None = None) -> Stored:
@@ -66,8 +67,7 @@ def load_columns(folder: Path) -> Stored:
     if [len(columns.offset), len(columns.pts), len(columns.start_frame)] != header["rows"]:
         raise ValueError("its columns are of different lengths")
     skipped = [Skipped(*row) for row in header["skipped"]]
-    with contextlib.suppress(OSError):  # read-only, or another user's
-        os.utime(folder)  # they are in use
+    _note_use(folder)
     return Stored(columns, header["names"], skipped, folder)
 
 
@@ -201,6 +201,12 @@ def _remove_unused(folder: Path) -> None:
     for path, name in headers.items():
         if name is not None and not (folder / name).exists():
             path.unlink(missing_ok=True)
+
+
+def _note_use(columns: Path) -> None:
+    with contextlib.suppress(OSError):  # read-only, or another user's
+        if time.time() - columns.stat().st_mtime > DAY:
+            os.utime(columns)
 
 
 def _columns_of(header: Path) -> str | None:
