@@ -83,7 +83,7 @@ class VideoDataModule(LightningDataModule):
         keyframes_only: Samples are keyframes, which decode alone.
         intervals: A file of a table with paths, begins and ends, and perhaps labels: samples come from these stretches.
         exclude: What is left out: `damage` (true: frames that the index knows to be damaged), `first_seconds` and
-            `last_seconds` of each video.
+            `last_seconds` of each video, `files` (globs, matched with the ends of paths); or nothing but such globs.
         clip_length: T, frames of a sample, whose `image` is [B, T, 3, H, W]; None: samples are frames, [B, 3, H, W].
         clip_stride: From one frame of a clip to the next.
         clip_fps: Frames a second within a clip, instead.
@@ -145,7 +145,7 @@ class VideoDataModule(LightningDataModule):
         every_seconds: Rate = None,
         keyframes_only: bool = False,
         intervals: Any = None,
-        exclude: Mapping[str, Any] | None = None,
+        exclude: Mapping[str, Any] | Sequence[str] | str | None = None,
         clip_length: int | None = None,
         clip_stride: int = 1,
         clip_fps: Rate = None,
@@ -429,6 +429,7 @@ class VideoDataModule(LightningDataModule):
             seed=self.seed,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
+            local_world_size=self.trainer.num_devices if self.trainer else None,
             device=self.trainer.strategy.root_device if self.trainer else None,
             last_epoch=self._last_epoch,
             **arguments,

@@ -38,6 +38,7 @@ from lit_video.samplers.reservoir import ReservoirSampler
 from lit_video.samplers.sequential import SequentialSampler
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import DeviceError, LitVideoError
+from lit_video.support.machine import cores_in_words, memory_bytes, num_file_handles
 
 CODECS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9"}
 MOST_FAR = 1e-3  # of all values may differ by more than 2 levels: swscale rounds at the edges of a picture
@@ -116,6 +117,11 @@ def write_videos(folder: Path) -> list[Path]:
 # The machine.
 
 
+def check_machine() -> str:
+    """Tell what this process may use, and why it is no more."""
+    return f"{cores_in_words()}, {memory_bytes() / 2**30:.1f} GiB, {num_file_handles()} file handles"
+
+
 def check_ffmpeg() -> str:
     """Tell PyAV's FFmpeg, and what of it concerns GPUs."""
     cuvid = sorted(name.removesuffix("_cuvid") for name in av.codecs_available if name.endswith("_cuvid"))
@@ -192,6 +198,7 @@ def check_fork() -> str:
 
 
 CHECKS = {
+    "machine": check_machine,
     "FFmpeg": check_ffmpeg,
     "torch": check_torch,
     "GPU": check_driver,

@@ -34,8 +34,9 @@ from lit_video.decoders.geometry import (
     parse_size,
 )
 from lit_video.decoders.gpu_codecs import GpuCodec, OnGpu, OnGpuByCuvid
+from lit_video.decoders.limits import files_to_keep
 from lit_video.decoders.nvdec import capabilities, is_installed
-from lit_video.decoders.pyav import MAX_OPEN, PyAVDecoder
+from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.reader import OpenVideos
 from lit_video.decoders.scaler import UNTAGGED, matrix_of_untagged
 from lit_video.decoders.supported import in_words, refusal, refused_videos
@@ -43,7 +44,6 @@ from lit_video.index import VideoIndex
 from lit_video.media.picture import FULL_RANGE, Presentation, colours_of
 from lit_video.planning.planner import GopRead
 from lit_video.support.errors import DeviceError, check_choice
-from lit_video.support.machine import files_for_each_core
 
 ROUTES = ("hwaccel", "cuvid")
 FALLBACKS = (None, "cpu")
@@ -75,7 +75,7 @@ class CuvidDecoder:
         fit: `crop` keeps the largest box in the middle that has the frame's shape; `squash` distorts.
         interpolation: `bilinear` or `area`. The cuvid route scales as NVDEC does.
         untagged: The colour matrix of videos that do not say: `bt601` as on the CPU, `bt709` or `auto`.
-        max_open: Files that stay open at most; None for 64, or fewer where the process may open few.
+        max_open: Files that stay open at most; None: as many as file handles and memory allow, 512 at most.
         max_decoders: Hardware decoders that these have at most; files encoded alike share one.
         fallback: `cpu` decodes the videos that this GPU does not on the CPU, and warns of how many there are; None
             refuses to begin.
@@ -83,6 +83,8 @@ class CuvidDecoder:
 
     Attributes:
         look: What determines the pixels of a frame beside its file and size.
+        max_open: Files that stay open at most.
+        max_decoders: Decoders that these have at most.
         on_cpu: Ids of the videos that are decoded on the CPU.
         num_from_cpu: Frames that were decoded on the CPU and copied to the GPU so far.
 
@@ -116,10 +118,11 @@ class CuvidDecoder:
             check_choice(name, value, allowed)
         if fallback not in FALLBACKS:
             raise ValueError(f"fallback must be cpu or None, got {fallback!r}")
-        max_open = files_for_each_core(MAX_OPEN) if max_open is None else max_open
+        max_open = files_to_keep(index) if max_open is None else max_open
         for name, value in (("max_open", max_open), ("max_decoders", max_decoders)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        self.max_open, self.max_decoders = max_open, max_decoders
         self._ops = CudaOps() if device_ops is None else device_ops
         self.device = self._ops.resolve(device)
         self._index, self._size, self._route, self._fit = index, parse_size(size), route, fit

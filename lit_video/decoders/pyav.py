@@ -9,15 +9,13 @@ import torch
 
 from lit_video.decoders.base import Frames
 from lit_video.decoders.geometry import FITS, INTERPOLATIONS, parse_size
+from lit_video.decoders.limits import decoders_to_keep, files_to_keep
 from lit_video.decoders.reader import OpenVideos
 from lit_video.decoders.scaler import UNTAGGED, Scaler
 from lit_video.decoders.sdr import HDR, check_that_ffmpeg_maps
 from lit_video.index import VideoIndex
 from lit_video.planning.planner import GopRead
 from lit_video.support.errors import check_choice
-from lit_video.support.machine import files_for_each_core
-
-MAX_OPEN = 64
 
 
 class PyAVDecoder:
@@ -34,13 +32,16 @@ class PyAVDecoder:
             before the first one.
         skip_unwanted: Do not decode pictures that no other picture refers to and nobody wants (H.264 only, where it
             was shown to be safe). The frames are the same.
-        max_open: Files that stay open at most; None for 64, or fewer where the process may open few.
-        max_decoders: Decoders that these have at most, about 18 MiB each at 1080p; files encoded alike share one.
+        max_open: Files that stay open at most; None: as many as file handles and memory allow, 512 at most.
+        max_decoders: Decoders that these have at most, about 18 MiB each at 1080p; files encoded alike share one. None:
+            as many as memory allows, 16 at most.
         trust_flags: Take pictures for damaged of which only the decoder says so. False delivers them as a sequential
             decode does, for files that every player plays and whose decoder complains of all.
 
     Attributes:
         look: What determines the pixels of a frame beside its file and size.
+        max_open: Files that stay open at most.
+        max_decoders: Decoders that these have at most.
 
     Raises:
         DeviceError: FFmpeg cannot map HDR here.
@@ -60,7 +61,7 @@ class PyAVDecoder:
         hdr: str = "as_stored",
         skip_unwanted: bool = True,
         max_open: int | None = None,
-        max_decoders: int = 16,
+        max_decoders: int | None = None,
         trust_flags: bool = True,
     ) -> None:
         check_choice("fit", fit, FITS)
@@ -69,10 +70,12 @@ class PyAVDecoder:
         check_choice("hdr", hdr, HDR)
         if hdr == "sdr":
             check_that_ffmpeg_maps()
-        max_open = files_for_each_core(MAX_OPEN) if max_open is None else max_open
+        max_open = files_to_keep(index) if max_open is None else max_open
+        max_decoders = decoders_to_keep(index) if max_decoders is None else max_decoders
         for name, value in (("max_open", max_open), ("max_decoders", max_decoders)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        self.max_open, self.max_decoders = max_open, max_decoders
         self.trust_flags = trust_flags
         versions = " ".join(f"{name} {av.library_versions[name][0]}" for name in ("libavcodec", "libswscale"))
         options = f"{fit} {interpolation} untagged={untagged} hdr={hdr} trust_flags={trust_flags}"

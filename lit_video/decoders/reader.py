@@ -17,7 +17,8 @@ from lit_video.planning.planner import GopRead
 from lit_video.support.errors import DecodeError, MachineError
 
 # Not the file's fault, and no reason to leave its frames out: too many open files, too little memory.
-OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+OUT_OF_HANDLES = frozenset({errno.EMFILE, errno.ENFILE})
+OF_THE_MACHINE = OUT_OF_HANDLES | {errno.ENOMEM}
 
 
 class OpenVideos:
@@ -97,11 +98,8 @@ class OpenVideos:
     def _get(self, video_id: int) -> OpenVideo:
         """Return a video's open file. One that was open already may be of an old file: that is seen after the read."""
         if video_id not in self._videos:
-            while len(self._videos) >= self._max_open:
-                self._forget(next(iter(self._videos)))
-            self._videos[video_id] = OpenVideo(
-                self._index, video_id, self._skip_unwanted, self._open_codec, self._trust_flags
-            )
+            self._forget_down_to(self._max_open - 1)
+            self._videos[video_id] = self._open(video_id)
             while len({id(video.decoder) for video in self._videos.values()}) > self._max_decoders:
                 self._forget(next(iter(self._videos)))
         self._videos.move_to_end(video_id)
@@ -109,6 +107,21 @@ class OpenVideos:
         video.leave_spoilt_decoder()
         self.num_opened += video.count_opened()
         return video
+
+    def _open(self, video_id: int) -> OpenVideo:
+        """Open a file; where handles run out, since others open files too, keep half as many from now on."""
+        try:
+            return OpenVideo(self._index, video_id, self._skip_unwanted, self._open_codec, self._trust_flags)
+        except OSError as error:
+            if error.errno not in OUT_OF_HANDLES or not self._videos:
+                raise
+        self._max_open = max(1, len(self._videos) // 2)
+        self._forget_down_to(self._max_open - 1)
+        return self._open(video_id)
+
+    def _forget_down_to(self, number: int) -> None:
+        while len(self._videos) > number:
+            self._forget(next(iter(self._videos)))
 
     def _forget(self, video_id: int) -> None:
         video = self._videos.pop(video_id, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection
-from dataclasses import replace
 
 from lit_video.index import VideoIndex
 from lit_video.index.damage import FLAGGED, Run
@@ -32,4 +31,4 @@ def without(read: GopRead, frames: Collection[int]) -> GopRead:
         return read
     kept = [place for place, frame in enumerate(read.frame_indices) if frame not in frames]
     wanted, positions = (tuple(values[place] for place in kept) for values in (read.frame_indices, read.positions))
-    return replace(read, frame_indices=wanted, positions=positions)
+    return read._replace(frame_indices=wanted, positions=positions)

@@ -20,16 +20,24 @@ from lit_video.index.files import find_files, request_key
 from lit_video.index.scan import Entry, NotAVideo, scan_file
 from lit_video.index.store import load, note_asked_for, only_writer, save
 from lit_video.support.errors import DataError, IndexStoreError, Interrupted
+from lit_video.support.screen import screen
 
 
 def build(
-    paths: str | Path | Sequence[str | Path], index_dir: str | Path | None, progress: bool
+    paths: str | Path | Sequence[str | Path],
+    index_dir: str | Path | None,
+    progress: bool,
+    exclude: Sequence[str] = (),
 ) -> tuple[Stored, int, float]:
     """Do what `VideoIndex.scan` promises, and return it, how many videos were reused, and the seconds it took."""
     began = time.perf_counter()
-    named = [identify(path) for path in find_files(paths)]
+    found = find_files(paths, exclude)
+    if progress:
+        for line in found.told():
+            screen(stderr=True).print(line, soft_wrap=True)
+    named = [identify(path) for path in found.files]
     folder = Path(index_dir).expanduser() if index_dir else default_folder()
-    request = key_of_request(paths)
+    request = key_of_request(paths, exclude)
     stored = _load_if_unchanged(folder, request, named)
     num_cached = len(stored.columns.offset) - 1 if stored else 0
     if stored is None:
@@ -44,9 +52,9 @@ def default_folder() -> Path:
     return platformdirs.user_cache_path("lit_video") / "index"
 
 
-def key_of_request(paths: str | Path | Sequence[str | Path]) -> str:
+def key_of_request(paths: str | Path | Sequence[str | Path], exclude: Sequence[str] = ()) -> str:
     """Return what the index for these paths is found by, for who decodes by this libavcodec."""
-    parts = [libavcodec(), *request_key(paths)]
+    parts = [libavcodec(), *request_key(paths), "", *exclude]
     return hashlib.blake2b("\0".join(parts).encode(errors="surrogateescape"), digest_size=12).hexdigest()
 
 

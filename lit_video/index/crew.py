@@ -20,6 +20,7 @@ from lit_video.index.entries import Entries, File, Unusable, content_of, libavco
 from lit_video.index.progress import Tally, shown
 from lit_video.index.scan import Entry
 from lit_video.support.errors import Interrupted
+from lit_video.support.machine import num_cores
 
 Found = Entry | Unusable
 
@@ -102,7 +103,7 @@ class Crew:
         found: dict[int, Found] = {}
         # The pool's threads are daemons, and leaving the block does not wait for them: Ctrl-C ends a long scan at once.
         try:
-            with ThreadPool(2 * (os.cpu_count() or 1)) as pool, shown(tally, progress):
+            with ThreadPool(2 * num_cores()) as pool, shown(tally, progress):
                 for places, result in pool.imap_unordered(partial(self._work, named, tally), todo):
                     found |= dict.fromkeys(places, result)
                     is_new = isinstance(result, Entry) and named[places[0]].file.path in self._scanned

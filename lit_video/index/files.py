@@ -2,39 +2,99 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
+import re
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from lit_video.support.errors import DataError
 
 # A folder is searched for these endings only; a file or a glob that is named is taken whatever its ending.
 SUFFIXES = frozenset([
-    ".264", ".265", ".3g2", ".3gp", ".amv", ".apng", ".asf", ".avi", ".cine", ".divx", ".dv", ".f4p", ".f4v", ".flv",
-    ".gif", ".h261", ".h263", ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4p",
-    ".m4v", ".mj2", ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod", ".mov", ".mp4", ".mp4v", ".mpe", ".mpeg", ".mpeg4",
-    ".mpg", ".mpv", ".mpv4", ".mts", ".mxf", ".nut", ".obu", ".ogg", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".roq",
-    ".swf", ".tod", ".ts", ".vob", ".vro", ".webm", ".wm", ".wmv", ".xvid", ".y4m",
+    ".264", ".265", ".266", ".360", ".3g2", ".3gp", ".amv", ".apng", ".apv", ".asf", ".avi", ".cine", ".cmfv", ".dav",
+    ".divx", ".dv", ".f4p", ".f4v", ".flv", ".gif", ".h261", ".h263", ".h264", ".h265", ".h266", ".hevc", ".insv",
+    ".ivf", ".lrv", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4p", ".m4s", ".m4v", ".mj2", ".mjpeg", ".mjpg",
+    ".mk3d", ".mkv", ".mod", ".mov", ".mp4", ".mp4v", ".mpe", ".mpeg", ".mpeg4", ".mpg", ".mpv", ".mpv4", ".mts",
+    ".mxf", ".nut", ".obu", ".ogg", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".roq", ".swf", ".tod", ".tp", ".trp",
+    ".ts", ".vob", ".vro", ".vvc", ".webm", ".wm", ".wmv", ".xvid", ".y4m",
 ])  # fmt: skip
+
+# What systems leave beside a folder's own files: previews, deleted files, snapshots; and cameras, beside recordings,
+# small copies and thumbnails of them (Sony, Panasonic), in such folders or by the ending (GoPro, Insta360).
+SIDE_FOLDERS = frozenset([
+    "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "system volume information",
+    "lost+found", "network trash folder", "temporary items",
+])  # fmt: skip
+OF_CAMERAS = frozenset({
+    ("m4root", "sub"), ("m4root", "thmbnl"), ("xdroot", "sub"), ("xdroot", "thmbnl"), ("contents", "proxy"),
+    ("contents", "icon"),
+})  # fmt: skip
+PREVIEW, OF_WHICH = ".lrv", frozenset({".mp4", ".360", ".insv"})
 
 PathLike = str | Path
 
 
-def find_files(paths: PathLike | Sequence[PathLike]) -> list[Path]:
-    """Return the files behind `paths`, sorted within each of them, none twice.
+@dataclass
+class Found:
+    """What a search came upon.
+
+    Attributes:
+        files: Those meant, sorted within each root, none twice.
+        side_folders: Folders of systems and cameras that were not searched, and how many there were of each name.
+        passed_over: How many files of each ending do not end like a video, or are a camera's previews.
+        num_excluded: Files that the user left out.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    side_folders: Counter[str] = field(default_factory=Counter)
+    passed_over: Counter[str] = field(default_factory=Counter)
+    num_excluded: int = 0
+
+    def told(self) -> list[str]:
+        """Return what was left out, a sentence each."""
+        lines = []
+        if self.side_folders:
+            names = ", ".join(sorted(self.side_folders))
+            lines.append(
+                f"Left out: {self.side_folders.total()} folders of systems and cameras ({names}); name one to take it."
+            )
+        if self.num_excluded:
+            lines.append(f"Left out: {self.num_excluded} files by exclude.")
+        if self.passed_over:
+            most = ", ".join(f"{number} {ending or 'without'}" for ending, number in self.passed_over.most_common(5))
+            lines.append(f"Passed over: {self.passed_over.total()} files of other endings ({most}).")
+        return lines
+
+
+def find_files(paths: PathLike | Sequence[PathLike], exclude: Sequence[str] = ()) -> Found:
+    """Return the files behind `paths`, and what was left out.
 
     Args:
         paths: A folder (searched recursively for video endings), a file, a glob such as `clips/**/*.mp4`, or a list
             of these.
+        exclude: Globs of files to leave out, matched with the ends of paths: `*_proxy.mp4`, `takes/old/*`.
 
     Raises:
         DataError: Something named does not exist, a glob matches nothing, or a folder holds no file that ends like a
-            video.
+            video; or all files are excluded.
     """
-    found = [file for root in _roots(paths) for file in _expand(root)]
-    return list(dict.fromkeys(found))
+    found = Found()
+    files = dict.fromkeys(file for root in _roots(paths) for file in _expand(root, found))
+    patterns = [re.compile(fnmatch.translate(f"*/{pattern.lstrip('/')}")) for pattern in exclude]
+    found.files = [file for file in files if not any(pattern.match(str(file)) for pattern in patterns)]
+    found.num_excluded = len(files) - len(found.files)
+    if not found.files:
+        raise DataError(
+            f"All {len(files)} files are left out by exclude, such as {next(iter(files))}.\n"
+            "Give narrower globs: data.exclude=['*_proxy.mp4']"
+        )
+    return found
 
 
 def request_key(paths: PathLike | Sequence[PathLike]) -> list[str]:
@@ -55,11 +115,11 @@ def _roots(paths: object) -> list[str]:
     return [str(root) for root in roots]
 
 
-def _expand(root: str) -> list[Path]:
+def _expand(root: str, found: Found) -> list[Path]:
     path = _absolute(root)
     try:
         if stat.S_ISDIR(path.stat().st_mode):
-            return _search(path)
+            return _search(path, found)
         return [path]
     except FileNotFoundError:
         if path.is_symlink():  # that leads nowhere: to be listed as skipped
@@ -67,7 +127,7 @@ def _expand(root: str) -> list[Path]:
     except OSError as error:
         raise _unreadable(path, error) from error
     if glob.has_magic(root):
-        return _match(path)
+        return _match(path, found)
     raise DataError(f"{root}: no such file or folder.\nName a folder, a file or a glob, as in data.root=FOLDER")
 
 
@@ -85,44 +145,69 @@ def _unreadable(path: Path, error: OSError) -> DataError:
     return DataError(f"{path}: {reason}.\nSee who may read it: ls -ld '{path}'")
 
 
-def _search(folder: Path) -> list[Path]:
-    found = sorted(_walk(folder))
-    if not found:
+def _search(folder: Path, found: Found) -> list[Path]:
+    files = sorted(_walk(folder, found), key=lambda file: file.parts)  # as paths are compared, and sooner
+    if not files:
         raise DataError(
             f"{folder}: no file here or below ends like a video ({len(SUFFIXES)} endings known, such as .mp4, .mov"
             " and .mkv).\nName another folder, or files of any ending by a glob such as data.root='FOLDER/*.bin'"
         )
-    return found
+    return files
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, found: Found) -> Iterator[Path]:
     """Yield files that end like a video, and folders that cannot be read: these will be listed as skipped."""
     seen = set()  # folders by identity: a link to a parent would loop for ever
     unreadable: list[OSError] = []
     for base, folders, names in os.walk(folder, followlinks=True, onerror=unreadable.append):
-        found = os.stat(base)
-        if (found.st_dev, found.st_ino) in seen:
+        identity = os.stat(base)
+        if (identity.st_dev, identity.st_ino) in seen:
             folders.clear()
             continue
-        seen.add((found.st_dev, found.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(base, name) for name in names if _ends_like_a_video(name))
+        seen.add((identity.st_dev, identity.st_ino))
+        aside = [name for name in folders if _is_aside(Path(base).name, name)]
+        found.side_folders.update(aside)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in aside)
+        videos = _videos(names)
+        found.passed_over.update(_ending(name) for name in names if name not in videos and not name.startswith("."))
+        yield from (Path(base, name) for name in videos)
     for error in unreadable:
         if Path(error.filename) == folder:
             raise _unreadable(folder, error)
         yield Path(error.filename)
 
 
-def _ends_like_a_video(name: str) -> bool:
+def _is_aside(parent: str, name: str) -> bool:
+    return name.lower() in SIDE_FOLDERS or (parent.lower(), name.lower()) in OF_CAMERAS
+
+
+def _videos(names: Sequence[str]) -> set[str]:
+    """Return the names that end like videos, without previews of those beside them."""
     # "._clip.mov" is what macOS leaves beside a clip on foreign disks.
-    return Path(name).suffix.lower() in SUFFIXES and not name.startswith("._")
+    videos = {name for name in names if _ending(name) in SUFFIXES and not name.startswith("._")}
+    if any(_ending(name) in OF_WHICH for name in videos):
+        return {name for name in videos if _ending(name) != PREVIEW}
+    return videos
 
 
-def _match(pattern: Path) -> list[Path]:
-    found = sorted(Path(match) for match in glob.glob(str(pattern), recursive=True) if not Path(match).is_dir())
-    if not found:
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _match(pattern: Path, found: Found) -> list[Path]:
+    files = sorted(Path(match) for match in glob.glob(str(pattern), recursive=True) if not Path(match).is_dir())
+    if not files:
         raise DataError(
             f"{pattern}: this glob matches no file.\n"
             "Brackets in the name of a folder are written [[] and []]; ** is a part of its own, as in clips/**/*.mp4"
         )
-    return found
+    aside = {file: _aside_of(file, pattern) for file in files}
+    found.side_folders.update({name for name in aside.values() if name})
+    return [file for file in files if not aside[file]] or files
+
+
+def _aside_of(file: Path, pattern: Path) -> str:
+    """Return the name of the side folder that a glob found a file in without naming it, or nothing."""
+    parts = file.parts[:-1]
+    named = (parent for parent in pairwise(parts) if parent[1] not in pattern.parts)
+    return next((name for parent, name in named if _is_aside(parent, name)), "")

@@ -53,7 +53,7 @@ class Choices:
     every_seconds: Rate = None
     keyframes_only: bool = False
     intervals: Any = None
-    exclude: Mapping[str, Any] | None = None
+    exclude: Mapping[str, Any] | Sequence[str] | str | None = None
     clip_length: int | None = None
     clip_stride: int = 1
     clip_fps: Rate = None
@@ -63,12 +63,27 @@ class Choices:
         check_labels(self.labels, self.label_kind, self.missing)
         check_choice_of_frames(self.stride, self.fps, self.every_seconds, self.keyframes_only)
         ClipShape.made_of(self.clip_length, self.clip_stride, self.clip_fps, self.ends)
+        if wrong := [glob for glob in self.excluded_files if not isinstance(glob, str)]:
+            raise ValueError(f"exclude must be globs of files, or a mapping that may have files, got {wrong[0]!r}")
         if self.split is not None:
             check_split(self.split)
         if self.split is None and self.stratify is not None:
             raise ValueError("stratify is for split: give its shares, such as split={'train': 0.8, 'val': 0.2}")
         if self.split == "intervals" and (self.intervals is None or self.stratify is not None):
             raise ValueError("split='intervals' needs intervals with a column split, and no stratify")
+
+    @property
+    def excluded_files(self) -> Sequence[str]:
+        """Globs of files that are no data: `exclude` itself, or what it has under `files`."""
+        globs = (self.exclude.get("files") if isinstance(self.exclude, Mapping) else self.exclude) or ()
+        return [globs] if isinstance(globs, str) else list(globs)
+
+    @property
+    def excluded_frames(self) -> Mapping[str, Any]:
+        """What is left out of the others: what `exclude` has under other keys."""
+        if not isinstance(self.exclude, Mapping):
+            return {}
+        return {key: value for key, value in self.exclude.items() if key != "files"}
 
     def other_roots(self) -> dict[str, Root]:
         """Return the roots that are for one stage alone, by its name."""
@@ -99,9 +114,11 @@ class Stages:
     def __init__(self, choices: Choices, index_dir: str | Path | None, progress: bool) -> None:
         self._choices = choices
         roots = choices.other_roots()
-        others = {stage: VideoIndex.scan(root, index_dir, progress) for stage, root in roots.items()}
+        others = {
+            stage: VideoIndex.scan(root, index_dir, progress, choices.excluded_files) for stage, root in roots.items()
+        }
         # Last, so that `VideoIndex.load` gives this one.
-        index = VideoIndex.scan(choices.root, index_dir, progress).with_roots(choices.root)
+        index = VideoIndex.scan(choices.root, index_dir, progress, choices.excluded_files).with_roots(choices.root)
         self.index = self._labelled(index)
         self._others = {stage: self._labelled_as_trained(other, stage) for stage, other in others.items()}
         self._made: dict[str, Population] = {}
@@ -198,7 +215,7 @@ class Stages:
             keyframes_only=c.keyframes_only,
             intervals=listed,
             frame_labels=frame_labels,
-            exclude=c.exclude,
+            exclude=c.excluded_frames,
             clip_length=c.clip_length,
             clip_stride=c.clip_stride,
             clip_fps=c.clip_fps,

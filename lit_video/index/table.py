@@ -54,20 +54,24 @@ class VideoIndex:
 
     @staticmethod
     def scan(
-        paths: str | Path | Sequence[str | Path], index_dir: str | Path | None = None, progress: bool = True
+        paths: str | Path | Sequence[str | Path],
+        index_dir: str | Path | None = None,
+        progress: bool = True,
+        exclude: Sequence[str] = (),
     ) -> VideoIndex:
         """Index the videos behind `paths`, reading only files that are new or changed since the last time.
 
         Args:
             paths: A folder (searched recursively), a file, a glob, or a list of these.
             index_dir: The folder to keep the index in; the user's cache folder by default.
-            progress: Show a progress bar while files are read.
+            progress: Show a progress bar while files are read, and say what was left out.
+            exclude: Globs of files to leave out, matched with the ends of paths: `*_proxy.mp4`, `takes/old/*`.
 
         Raises:
             DataError: Nothing there, or nothing usable.
             IndexStoreError: `index_dir` cannot be written.
         """
-        stored, num_cached, seconds = build(paths, index_dir, progress)
+        stored, num_cached, seconds = build(paths, index_dir, progress, exclude)
         return VideoIndex(*stored, num_cached, seconds)
 
     @staticmethod

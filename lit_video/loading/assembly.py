@@ -8,7 +8,7 @@ there is no deadlock, in whatever order reads end. (A plain bounded queue deadlo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -197,6 +197,7 @@ class Assembly:
         """Wait until all positions of one batch are decoded or given up; tell whether they are."""
         for position in positions:
             while position not in self._slot_of:
+                assert self._jobs, f"nobody fills position {position}"  # rather than to wait for ever
                 if not self._collect():
                     return False
             if position in self._holds and self._holds[position].again in positions:
@@ -269,7 +270,7 @@ class Assembly:
         self._repeat(job.read, frame_index, slot, positions[len(due) :])
         if not due:
             return
-        job = job._replace(read=replace(job.read, frame_indices=(frame_index,), positions=(due,)))
+        job = job._replace(read=job.read._replace(frame_indices=(frame_index,), positions=(due,)))
         stand_in = self.faults.stand_in(job, frame_index, error)
         if stand_in is None:
             self._slot_of.update(dict.fromkeys(due))

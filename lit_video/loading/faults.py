@@ -169,7 +169,7 @@ class Faults:
         reads = plan(np.array([sample]), self._population, self._clip, self._clip)
         first = place * self._clip
         return [
-            replace(read, positions=tuple(tuple(position + first for position in at) for at in read.positions))
+            read._replace(positions=tuple(tuple(position + first for position in at) for at in read.positions))
             for read in reads
             if isinstance(read, GopRead)
         ]
@@ -187,7 +187,7 @@ class Faults:
 
     def _draw(self, before: Redraw, positions: tuple[int, ...]) -> tuple[GopRead, Redraw]:
         sample, (read,) = self._draw_sound(before.original, before.attempt, positions[0])
-        return replace(read, positions=(positions,)), replace(before, sample=sample, attempt=before.attempt + 1)
+        return read._replace(positions=(positions,)), replace(before, sample=sample, attempt=before.attempt + 1)
 
     def expect(self, number: int, redraw: Redraw) -> None:
         """Remember that job `number` decodes a replacement."""

@@ -60,14 +60,14 @@ def measure(population: Population, decoder: Decoder, size: tuple[int, int], pac
         frame_ids = population.frames_of(np.array([sample]))[0][0, :1]
         (video_id,), start = index.locate(frame_ids)[0].tolist(), int(index.start_of(frame_ids)[0])
         wanted = tuple(range(start, min(start + TRIED_FRAMES, index.gop_end(video_id, start))))
-        out = torch.empty((len(wanted), 3, *size), dtype=torch.uint8)
+        out = torch.empty((len(wanted), 3, *size), dtype=torch.uint8, device=decoder.device)
         began = time.perf_counter()
         try:
             decoder.decode(GopRead(video_id, start, wanted, ((0,),) * len(wanted)), list(out))
         except DecodeError:
             continue
         decode_seconds, num_decoded = decode_seconds + time.perf_counter() - began, num_decoded + len(wanted)
-        frames += list(out.numpy())
+        frames += list(out.cpu().numpy())
     if not frames:
         return None
     packing.unpack([packing.pack(frames[0])], frames[0][None])  # what comes first takes longer

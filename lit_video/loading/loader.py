@@ -77,6 +77,7 @@ class VideoLoader:
         seed: The run's seed, which the sampler was made with.
         rank: This one, from 0.
         world_size: Number of ranks.
+        local_world_size: Those on this machine, who share its cores; None: what the launcher says.
         shard: How positions are dealt to ranks: `gop` or `slot`.
         on_error: What to do about a frame that cannot be decoded: `raise`; `skip`, and the batch is smaller; or
             `redraw`, and another frame, always the same for this one, comes in its place.
@@ -116,6 +117,7 @@ class VideoLoader:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        local_world_size: int | None = None,
         shard: str = "gop",
         on_error: str = "raise",
         device: torch.device | str | None = None,
@@ -152,6 +154,7 @@ class VideoLoader:
         self.on_error = on_error
         self.num_workers = num_workers
         self._threads, self._start_method = threads, start_method
+        self._local_world_size = local_world_size
         self._make_decoder, self._device = decoder, None if device is None else torch.device(device)
         self._lookahead_bytes, self._lookahead, self._last_epoch = lookahead_bytes, lookahead, last_epoch
         self._keep, self._jpeg_quality = keep, jpeg_quality
@@ -175,7 +178,7 @@ class VideoLoader:
 
         Raises:
             ValueError: It does not hold what must be there at a time.
-            DataError: Frames of this decoder cannot be stored.
+            DataError: The decoder does not say what its frames look like, so they cannot be kept.
         """
         folder, store_bytes, store_packing = self._store_arguments
         return Memory(
@@ -223,7 +226,7 @@ class VideoLoader:
         """Number of threads that decode, in each process that does."""
         if isinstance(self._threads, int):
             return self._threads
-        wanted = getattr(self._decoder(0), "default_threads", None) or num_cores()
+        wanted = getattr(self._decoder(0), "default_threads", None) or num_cores(self._local_world_size)
         return max(1, wanted // max(1, self.num_workers))
 
     @cached_property
@@ -405,7 +408,8 @@ class VideoLoader:
 
     def _start_workers(self, pool: SlotPool) -> Workers:
         pages = None if self._pages is None else self._pages.memory
-        tiers = Tiers(pool.frames, pages, self.memory.packing, self.memory.store)
+        on_device = pool.frames.device.type != "cpu"
+        tiers = Tiers(pool.frames, pages, self.memory.packing, self.memory.store, on_device)
         if self.num_workers == 0:
             return ThreadWorkers([self._decoder(number) for number in range(self.threads)], tiers)
         if self._processes is not None and (death := self._processes.death()) is not None:

@@ -20,7 +20,6 @@ from lit_video.store.fill import look_of
 from lit_video.store.folder import store_folder
 from lit_video.store.frames import FrameStore
 from lit_video.store.packing import Packing, make_packing
-from lit_video.support.errors import DataError
 from lit_video.support.rng import mix
 from lit_video.support.screen import screen
 
@@ -52,7 +51,6 @@ class Memory:
 
     Raises:
         ValueError: The memory does not hold what must be there at a time.
-        DataError: Frames of this decoder cannot be packed or stored.
     """
 
     def __init__(
@@ -79,7 +77,7 @@ class Memory:
         self._sight = num_positions * clip * num_epochs
         self._lookahead = None if lookahead is None else lookahead * clip
         self._frame_bytes, self._memory_bytes = 3 * size[0] * size[1], memory_bytes
-        self._check_decoder(keep, store)
+        self._check_room(keep, store)
         self.store = None if store is None else self._open(store, store_bytes, store_packing, jpeg_quality)
         self._tell_store()
         self.keep = self._chosen(keep, jpeg_quality)
@@ -116,8 +114,9 @@ class Memory:
         return self._batch_frames if self._batch_frames * whole / 2 <= HURRIED * population.num_distinct_frames else 0
 
     def facts(self) -> dict[str, Any]:
-        """Return how frames are kept, as throughput.json has it."""
+        """Return how frames, files and decoders are kept, as throughput.json has it."""
         facts: dict[str, Any] = {"keep": self.keep, "store": None}
+        facts |= {name: getattr(self._decoder, name, None) for name in ("max_open", "max_decoders")}
         if self.store is not None:
             facts["store"] = {
                 "folder": str(self.store.folder),
@@ -181,13 +180,7 @@ class Memory:
 
     # How frames wait in memory.
 
-    def _check_decoder(self, keep: str, store: str | Path | None) -> None:
-        if self._decoder.device.type != "cpu" and (store is not None or keep in ("lossless", "jpeg")):
-            which = "data.store=null" if store is not None else "data.keep=raw"
-            raise DataError(
-                f"Frames on {self._decoder.device} are neither packed nor stored: each would cross the bus twice.\n"
-                f"Use {which}, or decoder=pyav"
-            )
+    def _check_room(self, keep: str, store: str | Path | None) -> None:
         least = least_slots(self._batch_frames)
         if (store is not None or keep in ("lossless", "jpeg")) and self._num_slots < least:
             raise ValueError(

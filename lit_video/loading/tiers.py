@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -72,12 +73,14 @@ class Tiers:
         pages: uint8 [pages, bytes] for packed frames that wait; None: there are none.
         packing: Of what is in pages.
         store: On disk; None: there is none.
+        on_device: The slots are of a GPU: frames that are kept cross the bus, and so do those that are fetched.
     """
 
     slots: UInt8[Tensor, "slots 3 height width"]
     pages: UInt8[Tensor, "pages bytes"] | None = None
     packing: Packing | None = None
     store: FrameStore | None = None
+    on_device: bool = False
 
     def do(self, job: Job | FetchJob, decoder: Decoder) -> Done:
         """Do a job, and say what came of it."""
@@ -94,11 +97,14 @@ class Tiers:
     def _fetch(self, job: FetchJob) -> list[int]:
         """Unpack frames into slots, and return the places of those that are not there."""
         slots = job.slots
-        lie_together = slots[-1] - slots[0] == len(slots) - 1  # ascending, then
+        lie_together = not self.on_device and slots[-1] - slots[0] == len(slots) - 1  # ascending, then
         shape = (len(slots), *self.slots.shape[1:])
         out = self.slots[slots[0] : slots[-1] + 1].numpy() if lie_together else _SCRATCH.memory(*shape)
         absent = self._unpack(job, out)
-        if not lie_together:
+        if self.on_device:
+            self.slots[torch.tensor(slots)] = torch.from_numpy(out).to(self.slots.device)
+            _wait_for(self.slots.device)  # the batch is made on another stream
+        elif not lie_together:
             for slot, frame in zip(slots, out, strict=True):
                 np.copyto(self.slots[slot].numpy(), frame)
         return absent
@@ -147,33 +153,48 @@ class _Keeping:
         self._frames = sorted({*job.read.frame_indices, *job.read.packed, *job.read.stored})
         self._stored, self._packed = set(job.read.stored), {frame: n for n, frame in enumerate(job.read.packed)}
         self._num_bytes = [-1] * len(job.read.packed)
+        self._slot_of = dict(zip(job.read.frame_indices, job.slots, strict=True))
         self._collected = Collected(tiers.store) if tiers.store is not None and tiers.store.takes else None
         self._origin = 0 if tiers.store is None else int(tiers.store.index.offset[job.read.video_id])
 
     def decode(self, decoder: Decoder) -> Done:
         """Decode the read, and say how many bytes what is kept in memory takes."""
-        slots = dict(zip(self._read.frame_indices, self._job.slots, strict=True))
-        place = {frame: number for number, frame in enumerate(self._frames)}
-        out = {place[frame]: self._tiers.slots[slot] for frame, slot in slots.items()}
-        everything = GopRead(
-            self._read.video_id, self._read.start, tuple(self._frames), ((self._read.first_position,),) * len(place)
-        )
-        size = (int(self._tiers.slots.shape[-2]), int(self._tiers.slots.shape[-1]))
-        keeper = Keeper(out, size, len(place), lambda number, frame: self._keep(self._frames[number], frame))
-        error = None
-        try:
-            decoder.decode(everything, keeper)
-        except DecodeError as failed:
-            error = failed
-        keeper.finish()
-        missing = set() if error is None else set(error.missing)
-        self._forget(missing)
-        for frame, slot in slots.items():
-            if frame not in missing:
-                self._keep(frame, self._tiers.slots[slot].numpy())
+        positions = ((self._read.first_position,),) * len(self._frames)
+        everything = GopRead(self._read.video_id, self._read.start, tuple(self._frames), positions)
+        decode = self._decode_on_device if self._tiers.on_device else self._decode
+        error = decode(decoder, everything)
         if self._collected is not None:
             self._collected.put()
         return Done(self._job.number, self._of_wanted(error), self._num_bytes)
+
+    def _decode(self, decoder: Decoder, read: GopRead) -> DecodeError | None:
+        """Decode into slots, and what has none into the memory of one frame."""
+        slots, place = self._tiers.slots, {frame: number for number, frame in enumerate(self._frames)}
+        out = {place[frame]: slots[slot] for frame, slot in self._slot_of.items()}
+        size = (int(slots.shape[-2]), int(slots.shape[-1]))
+        keeper = Keeper(out, size, len(place), lambda number, frame: self._keep(self._frames[number], frame))
+        error = _failed(decoder, read, keeper)
+        keeper.finish()
+        missing = set() if error is None else set(error.missing)
+        self._forget(missing)
+        for frame, slot in self._slot_of.items():
+            if frame not in missing:
+                self._keep(frame, slots[slot].numpy())
+        return error
+
+    def _decode_on_device(self, decoder: Decoder, read: GopRead) -> DecodeError | None:
+        """Decode all into memory of the device, which writes several at a time, and copy it from there once."""
+        slots, wanted = self._tiers.slots, torch.tensor([frame in self._slot_of for frame in self._frames])
+        block = torch.empty((len(self._frames), *slots.shape[1:]), dtype=torch.uint8, device=slots.device)
+        error = _failed(decoder, read, list(block))
+        numbers = [self._slot_of[frame] for frame in self._frames if frame in self._slot_of]
+        slots[torch.tensor(numbers, dtype=torch.int64)] = block[wanted]
+        host = block.cpu().numpy()  # which waits for the copy before it, too
+        missing = set() if error is None else set(error.missing)
+        for frame, image in zip(self._frames, host, strict=True):
+            if frame not in missing:
+                self._keep(frame, image)
+        return error
 
     def _of_wanted(self, error: DecodeError | None) -> DecodeError | None:
         """Return what is wrong with frames that somebody waits for: of others nothing is said before they are due."""
@@ -197,6 +218,21 @@ class _Keeping:
             self._collected.forget({self._origin + frame for frame in frames})
         for frame in frames & self._packed.keys():
             self._num_bytes[self._packed[frame]] = -1
+
+
+def _wait_for(device: torch.device) -> None:
+    """Wait until all is done that this thread gave a GPU to do."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
+
+
+def _failed(decoder: Decoder, read: GopRead, out: Sequence[Tensor]) -> DecodeError | None:
+    """Decode, and return the error that tells of frames which cannot be had, if any."""
+    try:
+        decoder.decode(read, out)
+    except DecodeError as error:
+        return error
+    return None
 
 
 _SCRATCH = Scratch()

@@ -23,7 +23,7 @@ from lit_video.loading.faults import Fault
 from lit_video.loading.loader import VideoLoader
 from lit_video.measuring.copies import Copied, CopyCounter
 from lit_video.measuring.page import write_whole
-from lit_video.support.machine import num_cores
+from lit_video.support.machine import cores_in_words, memory_bytes, num_cores, num_file_handles
 from lit_video.support.screen import screen
 
 INTERRUPTIONS: dict[type[BaseException], str] = {KeyboardInterrupt: "Ctrl-C", SIGTERMException: "SIGTERM"}
@@ -273,6 +273,9 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": _cpu_name(),
         "cores": num_cores(),
+        "cores_in_words": cores_in_words(),
+        "memory_gib": round(memory_bytes() / 2**30, 1),
+        "file_handles": num_file_handles(),
         "ram_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpu": gpu.name if gpu else None,
         "gpu_ram_gib": round(gpu.total_memory / 2**30, 1) if gpu else None,
@@ -316,6 +319,15 @@ def _fault(row: Mapping[str, Any]) -> str:
     return f"{frames} of {row['path']}: {row['why']}{what}"
 
 
+def _limits(r: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what bounds the files and decoders of a thread, where the decoder says how many it keeps."""
+    if r["max_open"] is None:
+        return []
+    machine = r["machine"]
+    kept = f"{r['max_open']} files, {r['max_decoders']} decoders a thread"
+    return [("open", f"{kept}, of {machine['file_handles']} handles and {machine['memory_gib']} GiB")]
+
+
 def _hdr(number: Mapping[str, int]) -> list[tuple[str, str]]:
     text = ", ".join(f"{count} {name.upper()}" for name, count in number.items() if count)
     return [("HDR", f"videos: {text}")] if text else []
@@ -333,6 +345,7 @@ def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("decoded", f"{r['decoded_frames']} frames in {r['reads']} reads: {r['decode_amplification']:.2f} a frame"),
         ("memory", f"{r['peak_held_frames']} of {r['slots']} slots; look-ahead {r['lookahead']} positions"),
         ("parts", f"{r['sampler']}, {r['decoder']} on {r['device']}, {r['threads']} threads, {r['transform']}"),
+        *_limits(r),
         ("model", "run" if r["run_model"] else "not run"),
         *_copies(r),
         *(
@@ -352,5 +365,5 @@ def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
         *([("short", f"and {len(r['short_files']) - 10} files more")] if len(r["short_files"]) > 10 else []),
         *[("not delivered", _fault(row)) for row in r["ledger"][:10]],
         *([("not delivered", f"and {len(r['ledger']) - 10} runs of frames more")] if len(r["ledger"]) > 10 else []),
-        ("machine", f"{machine['cpu']}, {machine['cores']} cores, {machine['gpu'] or 'no GPU'}"),
+        ("machine", f"{machine['cpu']}, {machine['cores_in_words']}, {machine['gpu'] or 'no GPU'}"),
     ]

@@ -140,7 +140,8 @@ class Plan(Iterator[Task]):
         if isinstance(task, GopRead):
             self.num_reads += 1
             self.decoded_frames += task.num_decoded
-            self.delivered_frames += sum(map(len, task.positions))
+            filled = task.positions
+            self.delivered_frames += len(filled[0]) if len(filled) == 1 else sum(map(len, filled))
         elif isinstance(task, Fetch):
             self.delivered_frames += len(task.positions)
         else:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class GopRead:
+class GopRead(NamedTuple):
     """Frames to decode in one go, from one keyframe on.
 
     Attributes:
@@ -37,18 +36,16 @@ class GopRead:
     @property
     def last_frame(self) -> int:
         """The last frame that is decoded."""
-        if not self.packed and not self.stored:
-            return self.frame_indices[-1]
         return max(frames[-1] for frames in (self.frame_indices, self.packed, self.stored) if frames)
 
     @property
     def num_decoded(self) -> int:
         """Frames from the keyframe to the last one, both included: what the read costs."""
-        return self.last_frame - self.start + 1
+        last = self.last_frame if self.packed or self.stored else self.frame_indices[-1]
+        return last - self.start + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(NamedTuple):
     """Frames that were decoded before, to be unpacked in one go: kept in memory, or in the store.
 
     Attributes:
@@ -65,8 +62,7 @@ class Fetch:
         return self.positions[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """A frame that is held beyond the last position that it was kept for, because all frames fit.
 
     Attributes:

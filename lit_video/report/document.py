@@ -17,6 +17,7 @@ Facts = Mapping[str, Any]
 
 OFF = 0.25  # share by which a law may differ from what was measured before that is said
 CROWDED = 0.8  # share of a core that a decoding thread had, below which other programs may have had the rest
+DECODED_ONCE = 1.05  # frames decoded for each image, up to which a store would save nothing in the first epoch
 FEW = 3  # sizes that are named one by one
 
 PICTURE = re.compile(r"!\[.*\]\((?P<file>.*)\)\n\n.*\n")  # with its caption
@@ -74,10 +75,25 @@ def reasons(facts: Facts) -> list[str]:
     found.append(_unbiased(row))
     if facts["data"]["frames"] * facts["settings"]["frame_bytes"] <= facts["settings"]["lookahead_bytes"]:
         found.append("All frames fit the memory, so each is decoded once an epoch, whatever the order.")
+    else:
+        found += _store(facts, row)
     law = chosen["law"]["name"]
     other = f"would take {law}; it was measured too, and is not ahead."
     same = "recommends the same."
     return [*found, f"The cost model of docs/bias.md, section 9, {same if law == chosen['name'] else other}"]
+
+
+def _store(facts: Facts, row: Facts) -> list[str]:
+    """Return what frames that are kept decoded would change."""
+    data, settings = facts["data"], facts["settings"]
+    if row["decoded_per_image"] <= DECODED_ONCE:
+        return []
+    gb = data["frames"] * settings["frame_bytes"] / 1e9
+    return [
+        f"It decodes {number(row['decoded_per_image'])} frames for each image, in every epoch. With data.store=auto "
+        f"that is 1 at most in the first and 0 in all others, whatever the order (F72): `sampler=uniform` then costs "
+        f"no more than any other. That takes {number(gb)} GB of disk raw, about half of it lossless."
+    ]
 
 
 def _rate(row: Facts) -> str:

@@ -2,6 +2,9 @@
 
 import contextlib
 import gc
+import os
+import resource
+from dataclasses import replace
 
 import av
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_video.checks.stamps import read_stamp, write_stamped
-from lit_video.decoders import one_file, reader
+from lit_video.decoders import limits, one_file, reader
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.scaler import Scaler
 from lit_video.index import VideoIndex
@@ -158,6 +161,56 @@ def test_open_files_are_bounded_and_the_one_used_longest_ago_is_closed(index):
         decode(decoder, read_of(index, video_id, (0,)))
         assert len(decoder._videos._videos) <= 2
     assert decoder.num_opened == 4
+
+
+def test_with_few_file_handles_fewer_files_stay_open(tmp_path):
+    write_stamped(tmp_path / "0.mp4", 12, 0, gop=6)
+    for number in range(1, 40):
+        os.link(tmp_path / "0.mp4", tmp_path / f"{number}.mp4")
+    index = VideoIndex.scan(tmp_path, tmp_path / "index", progress=False)
+    decoder, (soft, hard) = PyAVDecoder(index, SIZE, max_open=100), resource.getrlimit(resource.RLIMIT_NOFILE)
+    begun = 1 + max(map(int, os.listdir("/proc/self/fd")))
+    taken = [os.dup(0) for _ in range(begun)]  # numbers that are free below, and some above
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(taken) + 20, hard))
+    try:
+        for video_id in [*range(40), *range(40)]:
+            assert read_stamp(decode(decoder, read_of(index, video_id, (7,)))[0])[1] == 7
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for handle in taken:
+            os.close(handle)
+    assert 1 <= len(decoder._videos._videos) <= 20
+
+
+class TestLimits:
+    @pytest.fixture(autouse=True)
+    def machine(self, monkeypatch):
+        monkeypatch.setattr(limits, "num_cores", lambda: 4)
+        monkeypatch.setattr(limits, "num_file_handles", lambda: 1024)
+        monkeypatch.setattr(limits, "memory_bytes", lambda: 16 * 2**30)
+
+    def test_half_of_the_handles_are_for_files(self, index):
+        assert limits.files_to_keep(index) == 1024 / 2 / 4
+        assert limits.files_to_keep(index, threads=1) == limits.MOST_FILES
+
+    def test_files_are_bounded_by_memory(self, index, monkeypatch):
+        monkeypatch.setattr(limits, "memory_bytes", lambda: 2**30)
+        each = limits.FILE_BYTES + limits.TABLE_BYTES * index.num_frames / index.num_videos
+        assert limits.files_to_keep(index) == int(2**30 / 64 / 4 / each)
+        monkeypatch.setattr(limits, "memory_bytes", lambda: 2**20)
+        assert (limits.files_to_keep(index), limits.decoders_to_keep(index)) == (1, 1)
+
+    def test_decoders_are_bounded_by_the_largest_videos_pictures(self, index):
+        assert limits.decoders_to_keep(index) == limits.MOST_DECODERS
+        for deep, expected in ((False, 3), (True, 1)):
+            wide = index.columns.width.copy()
+            wide[1] = 3840
+            tall = index.columns.height.copy()
+            tall[1] = 2160
+            large = replace(index, columns=replace(index.columns, width=wide, height=tall))
+            if deep:
+                large = replace(large, names=["yuv420p10le" if name == "yuv420p" else name for name in large.names])
+            assert limits.decoders_to_keep(large) == expected
 
 
 def test_close_closes_files_and_decoding_opens_them_again(index):
