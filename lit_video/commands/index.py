@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from argparse import Namespace
 from collections.abc import Sequence
 
 from lit_video.commands.parsing import Parser
-from lit_video.support.errors import told_in_a_sentence
+from lit_video.support.errors import INTERRUPTED, told_in_a_sentence
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Index, print what was found, and with `--verify` end with 0 only if every video is as its index says."""
     chosen = parser().parse_args(arguments)
+    try:
+        _run(chosen)
+    except KeyboardInterrupt:  # while nothing was scanned: of that the index tells itself
+        print("\nInterrupted: what is indexed is kept, and the same command goes on from there.", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _run(chosen: Namespace) -> None:
     with told_in_a_sentence():
         from lit_video.commands.index_summary import print_index, verify_all
         from lit_video.index import VideoIndex

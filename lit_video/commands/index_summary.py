@@ -19,14 +19,7 @@ NOT_DECODED = "damaged, and not decoded"
 
 def print_index(index: VideoIndex) -> None:
     """Print what the index holds."""
-    made = Counter(index.made(video_id) for video_id in range(index.num_videos))
-    seconds = max(index.seconds, 1e-9)
-    print(
-        f"{index.num_videos} videos, {index.num_frames} frames, {len(index.keyframes) - 1} GOPs"
-        f" in {index.seconds:.2f} s"
-        f" ({index.num_frames / seconds:.0f} frames/s, {index.num_videos / seconds:.0f} files/s);"
-        f" {index.num_cached} reused, {made['exact']} from packets, {made['decoded']} decoded once"
-    )
+    print(f"{index.num_videos} videos, {index.num_frames} frames, {len(index.keyframes) - 1} GOPs; {_how_made(index)}")
     console = screen(highlight=False)
     for name, number in index.num_hdr.items():
         if number:
@@ -35,6 +28,20 @@ def print_index(index: VideoIndex) -> None:
         console.print(f"skipped {skipped.path}: {skipped.reason}", soft_wrap=True)
     for line in damage_lines(index):
         console.print(line, soft_wrap=True)
+
+
+def _how_made(index: VideoIndex) -> str:
+    """Return what was made and what was reused; how quickly is told of what was made alone."""
+    files = f"{index.num_videos} files, {index.num_cached} reused"
+    num_new, seconds = index.num_videos - index.num_cached, max(index.seconds, 1e-9)
+    if not num_new:
+        return files
+    rate = f"{num_new / seconds:.0f} files/s"
+    if not index.num_cached:
+        rate = f"{index.num_frames / seconds:.0f} frames/s, {rate}"
+    made = Counter(index.made(video_id) for video_id in range(index.num_videos))
+    told = f"{made['exact']} from packets, {made['decoded']} decoded once"
+    return f"{files}, {told}, in {index.seconds:.2f} s ({rate})"
 
 
 def damage_lines(index: VideoIndex) -> list[str]:

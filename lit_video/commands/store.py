@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_video.commands.parsing import Parser
-from lit_video.support.errors import told_in_a_sentence
+from lit_video.support.errors import INTERRUPTED, told_in_a_sentence
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-INTERRUPTED = 130  # what shells make of Ctrl-C
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,7 +7,6 @@ end from the beginning of the file, before it is given up.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 
@@ -344,9 +343,10 @@ class OpenVideo:
 def check_unchanged(index: VideoIndex, video_id: int) -> None:
     """Refuse a file that was replaced or written to: what is open is of it, and what will be opened is not.
 
+    Where only the time of change moved, and not its bytes, it is the same file.
+
     Raises:
         OSError: It was, or is gone.
     """
-    stat, columns = os.stat(index.path(video_id)), index.columns
-    if (stat.st_size, stat.st_mtime_ns) != (int(columns.size_bytes[video_id]), int(columns.mtime_ns[video_id])):
+    if not index.new_times.is_unchanged(video_id):
         raise OSError(0, "the file changed after it was indexed; start again, and it is indexed anew")

@@ -79,7 +79,7 @@ class OpenVideos:
             cause = reason_of(error)
         try:
             check_unchanged(self._index, read.video_id)
-        except OSError as error:  # while it was read: what came may be of either
+        except OSError as error:  # before or while it was read: what came may be of either
             self._forget(read.video_id)
             missing, cause = set(read.frame_indices), reason_of(error)
         if missing:
@@ -97,7 +97,7 @@ class OpenVideos:
             self._forget(next(iter(self._videos)))
 
     def _get(self, video_id: int) -> OpenVideo:
-        check_unchanged(self._index, video_id)
+        """Return a video's open file. One that was open already may be of an old file: that is seen after the read."""
         if video_id not in self._videos:
             self._forget_down_to(self._max_open - 1)
             self._videos[video_id] = self._open(video_id)

@@ -2,10 +2,11 @@ r"""Which frames exist: each file is scanned once, packets only, and the result 
 
 ::
 
-    files -> build -> scan -> headers, bitstream, references, damage: what packets show
-               |        \---> doubt, truth: what decoding shows, where packets do not
+    files -> build -> crew -> scan -> headers, bitstream, references, damage: what packets show
+               |       |        \---> doubt, truth: what decoding shows, where packets do not
+               |       \-> digest, entries, records: what is known of a file's bytes, kept as soon as it is
                v
-    store <-> columns -> table: VideoIndex
+    store <-> columns -> table: VideoIndex; changes: whether a file is still the one that was indexed
 
 Which of them exist for a run, frames or clips, split by split::
 

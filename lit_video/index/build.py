@@ -1,29 +1,26 @@
-"""From what the user named to an index: reuse what is unchanged, scan the rest, several files at a time."""
+"""From what the user named to an index: reuse what is known of files, scan the rest, several files at a time."""
 
 from __future__ import annotations
 
 import hashlib
-import os
+import sys
 import time
+import warnings
 from collections.abc import Sequence
-from multiprocessing.pool import ThreadPool
+from contextlib import ExitStack
 from pathlib import Path
 
-import av
+import numpy as np
 import platformdirs
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lit_video.index.columns import Skipped, Stored, columns_of, entry_of
+from lit_video.index.columns import Skipped, Stored, columns_of
+from lit_video.index.crew import Crew, Named, found_with, identify
+from lit_video.index.entries import Entries, File, Unusable, libavcodec
 from lit_video.index.files import find_files, request_key
 from lit_video.index.scan import Entry, NotAVideo, scan_file
-from lit_video.index.store import load, only_writer, save
-from lit_video.support.errors import DataError, IndexStoreError
-from lit_video.support.machine import num_cores
+from lit_video.index.store import load, note_asked_for, only_writer, save
+from lit_video.support.errors import DataError, IndexStoreError, Interrupted
 from lit_video.support.screen import screen
-
-# What a path, its size in bytes and its mtime in nanoseconds are together: the same file as the last time.
-File = tuple[str, int, int]
 
 
 def build(
@@ -38,80 +35,106 @@ def build(
     if progress:
         for line in found.told():
             screen(stderr=True).print(line, soft_wrap=True)
-    files = [_identify(path) for path in found.files]
-    folder = Path(index_dir).expanduser() if index_dir else default_folder(paths)
-    stored = _load_if_unchanged(folder, files)
+    named = [identify(path) for path in found.files]
+    folder = Path(index_dir).expanduser() if index_dir else default_folder()
+    request = key_of_request(paths, exclude)
+    stored = _load_if_unchanged(folder, request, named)
     num_cached = len(stored.columns.offset) - 1 if stored else 0
     if stored is None:
-        with only_writer(folder):
-            stored, num_cached = _update(folder, files, progress)
+        stored, num_cached = _make(folder, request, named, progress, must_be_kept=bool(index_dir))
+    elif stored.folder is not None:
+        note_asked_for(folder, stored.folder)
     return stored, num_cached, time.perf_counter() - began
 
 
-def default_folder(paths: str | Path | Sequence[str | Path]) -> Path:
-    """Return the folder in the user's cache that belongs to a request for these paths."""
-    key = hashlib.blake2b("\0".join(request_key(paths)).encode(errors="surrogateescape"), digest_size=12)
-    return platformdirs.user_cache_path("lit_video") / f"index-{key.hexdigest()}"
+def default_folder() -> Path:
+    """Return the folder in the user's cache that has the indices of all requests."""
+    return platformdirs.user_cache_path("lit_video") / "index"
 
 
-def _identify(path: Path) -> File:
+def key_of_request(paths: str | Path | Sequence[str | Path], exclude: Sequence[str] = ()) -> str:
+    """Return what the index for these paths is found by, for who decodes by this libavcodec."""
+    parts = [libavcodec(), *request_key(paths), "", *exclude]
+    return hashlib.blake2b("\0".join(parts).encode(errors="surrogateescape"), digest_size=12).hexdigest()
+
+
+def _load_if_unchanged(folder: Path, request: str, named: Sequence[Named]) -> Stored | None:
     try:
-        stat = path.stat()
-    except OSError:  # a broken link, say; scanning it tells the reason
-        return os.fspath(path), -1, -1
-    return os.fspath(path), stat.st_size, stat.st_mtime_ns
-
-
-def _load_if_unchanged(folder: Path, files: Sequence[File]) -> Stored | None:
-    stored = _load_if_there(folder)
-    if stored is None or len(stored.columns.offset) - 1 + len(stored.skipped) != len(files):
-        return None
-    unusable = {_file_of(skipped) for skipped in stored.skipped if skipped.found_with == _found_with(skipped.path)}
-    usable = [file for file in files if file not in unusable]
-    return stored if usable == _files_of(stored) else None
-
-
-def _load_if_there(folder: Path) -> Stored | None:
-    try:
-        return load(folder)
+        stored = load(folder, request)
     except IndexStoreError:
         return None  # none yet, or damaged, or of another version: it is made anew
+    if len(stored.columns.offset) - 1 + len(stored.skipped) != len(named):
+        return None
+    skipped = {_file_of(skipped) for skipped in stored.skipped if skipped.found_with == found_with(skipped.path)}
+    return stored if _is_of(stored, [one.file for one in named if one.file not in skipped]) else None
 
 
-def _files_of(stored: Stored) -> list[File]:
+def _is_of(stored: Stored, files: Sequence[File]) -> bool:
+    """Tell whether an index is of just these files, as they are, in this order."""
     columns = stored.columns
-    return list(zip(columns.paths, columns.size_bytes.tolist(), columns.mtime_ns.tolist(), strict=True))
+    paths = [file.path.encode(errors="surrogateescape") for file in files]
+    return (
+        columns.path_bytes.tobytes() == b"".join(paths)
+        and np.array_equal(np.diff(columns.path_offset), [len(path) for path in paths])
+        and np.array_equal(columns.size_bytes, [file.size_bytes for file in files])
+        and np.array_equal(columns.mtime_ns, [file.mtime_ns for file in files])
+    )
 
 
 def _file_of(skipped: Skipped) -> File:
-    return skipped.path, skipped.size_bytes, skipped.mtime_ns
+    return File(skipped.path, skipped.size_bytes, skipped.mtime_ns)
 
 
-def _found_with(path: str) -> str:
+def _make(folder: Path, request: str, named: Sequence[Named], progress: bool, must_be_kept: bool) -> tuple[Stored, int]:
+    """Return the index, kept in the folder if that can be written, and how many videos were reused."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(only_writer(folder, request))
+        except IndexStoreError as error:
+            if must_be_kept:
+                raise
+            _warn_not_kept(error)
+            return _put_together(Entries(folder, are_kept=False), named, progress)
+        if stored := _load_if_unchanged(folder, request, named):  # by another process, for which this one waited
+            return stored, len(stored.columns.offset) - 1
+        made, num_cached = _put_together(Entries(folder), named, progress)
+        return _save(folder, request, made, must_be_kept), num_cached
+
+
+def _save(folder: Path, request: str, made: Stored, must_be_kept: bool) -> Stored:
     try:
-        changed = os.stat(path).st_ctime_ns  # of rights too, which size and mtime do not show
-    except OSError:
-        changed = -1
-    return f"{changed} {av.__version__}"
+        return save(folder, request, made.columns, made.names, made.skipped)
+    except IndexStoreError as error:
+        if must_be_kept:
+            raise
+        _warn_not_kept(error)
+        return made
 
 
-def _update(folder: Path, files: Sequence[File], progress: bool) -> tuple[Stored, int]:
-    if stored := _load_if_unchanged(folder, files):  # by another process, for whose lock this one waited
-        return stored, len(stored.columns.offset) - 1
-    old = _load_if_there(folder)
-    known = {file: video_id for video_id, file in enumerate(_files_of(old))} if old else {}
-    fresh = _scan_all([file for file in files if file not in known], progress)
-    entries = {file: entry_of(old, known[file]) if old and file in known else fresh[file] for file in files}
-    usable = [file for file in files if isinstance(entries[file], Entry)]
+def _warn_not_kept(error: IndexStoreError) -> None:
+    warnings.warn(f"The index is made, and not kept: {error}", stacklevel=2)
+
+
+def _put_together(entries: Entries, named: Sequence[Named], progress: bool) -> tuple[Stored, int]:
+    """Return the index of what is known of the files, and of what is found out now."""
+    crew = Crew(entries, _scan)
+    try:
+        found = crew.look_at(named, progress)
+    except Interrupted as error:
+        print(f"\n{error}", file=sys.stderr)
+        raise
+    finally:
+        entries.close()
+    usable = [(one.file, entry) for one, entry in zip(named, found, strict=True) if isinstance(entry, Entry)]
     skipped = [
-        Skipped(path, entry, size, mtime, _found_with(path))
-        for (path, size, mtime), entry in entries.items()
-        if isinstance(entry, str)
+        Skipped(one.file.path, why.reason, one.file.size_bytes, one.file.mtime_ns, why.found_with)
+        for one, why in zip(named, found, strict=True)
+        if isinstance(why, Unusable)
     ]
     if not usable:
         raise DataError(_nothing_usable(skipped))
-    columns, names = columns_of(usable, [entry for file in usable if isinstance(entry := entries[file], Entry)])
-    return save(folder, columns, names, skipped), len(known.keys() & set(usable))
+    columns, names = columns_of([file for file, _ in usable], [entry for _, entry in usable])
+    return Stored(columns, names, skipped, None), len(usable) - crew.num_scanned
 
 
 def _nothing_usable(skipped: Sequence[Skipped]) -> str:
@@ -123,30 +146,8 @@ def _nothing_usable(skipped: Sequence[Skipped]) -> str:
     )
 
 
-def _scan_all(files: Sequence[File], progress: bool) -> dict[File, Entry | str]:
-    """Return for each file its entry, or the reason why it has none; a file behind several links is scanned once."""
-    target = {file: os.path.realpath(file[0]) for file in files}
-    distinct = list(dict.fromkeys(target.values()))
-    # The pool's threads are daemons, and leaving the block does not wait for them: Ctrl-C ends a long scan at once.
-    with ThreadPool(2 * num_cores()) as pool, _progress(progress and bool(files)) as bar:
-        scans = bar.track(pool.imap(_scan, distinct), total=len(distinct), description="Indexing")
-        found = dict(zip(distinct, scans, strict=True))
-    return {file: found[target[file]] for file in files}
-
-
 def _scan(path: str) -> Entry | str:
     try:
         return scan_file(Path(path))
     except NotAVideo as error:
         return str(error)
-
-
-def _progress(show: bool) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("files"),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=Console(stderr=True), disable=not show, transient=True)

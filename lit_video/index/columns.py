@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from lit_video.index.damage import Run
+from lit_video.index.digest import DIGEST_BYTES
 from lit_video.index.scan import Entry
 from lit_video.index.truth import Start
 from lit_video.media.container import Seek
@@ -66,6 +66,7 @@ class Columns:
     mirrored: np.ndarray  # bool [V], left and right change places before it is turned
     crop: np.ndarray  # int32 [V, 4], cut off the stored picture: left, top, right, bottom
     transfer: np.ndarray  # int16 [V], FFmpeg's number
+    digest: np.ndarray  # uint8 [V, 16], of the file's bytes; zeros where it changed while it was looked at
     # One row a start.
     start_offset: np.ndarray  # int64 [V + 1]
     start_frame: np.ndarray  # int32 [K]
@@ -132,40 +133,13 @@ class Stored(NamedTuple):
         columns: The numbers.
         names: Codecs, pixel formats and reasons by number.
         skipped: Files that hold no usable video.
-        folder: Where the columns lie.
+        folder: Where the columns lie, or None where they could not be written.
     """
 
     columns: Columns
     names: Sequence[str]
     skipped: Sequence[Skipped]
-    folder: Path
-
-
-def entry_of(stored: Stored, video_id: int) -> Entry:
-    """Return the entry that a video's rows were made of."""
-    c, names = stored.columns, stored.names
-    left, top, right, bottom = c.crop[video_id].tolist()
-    return Entry(
-        stream=int(c.stream[video_id]),
-        time_base=Fraction(*c.time_base[video_id].tolist()),
-        width=int(c.width[video_id]),
-        height=int(c.height[video_id]),
-        rotation=int(c.rotation[video_id]),
-        aspect=float(c.aspect[video_id]),
-        codec=names[int(c.codec[video_id])],
-        pixel_format=names[int(c.pixel_format[video_id])],
-        matrix=int(c.matrix[video_id]),
-        range=int(c.range[video_id]),
-        made=MADE[c.made[video_id]],
-        pts=c.pts[slice(*c.offset[video_id : video_id + 2])],
-        starts=c.starts(video_id),
-        damage=c.damage(video_id, names),
-        expected=int(c.expected[video_id]),
-        left_out=c.packets_left_out(video_id),
-        mirrored=bool(c.mirrored[video_id]),
-        crop=(left, top, right, bottom),
-        transfer=int(c.transfer[video_id]),
-    )
+    folder: Path | None
 
 
 def columns_of(files: Sequence[tuple[str, int, int]], entries: Sequence[Entry]) -> tuple[Columns, list[str]]:
@@ -197,6 +171,7 @@ def columns_of(files: Sequence[tuple[str, int, int]], entries: Sequence[Entry]) 
         mirrored=np.array([entry.mirrored for entry in entries], bool),
         crop=np.array([entry.crop for entry in entries], np.int32).reshape(-1, 4),
         transfer=np.array([entry.transfer for entry in entries], np.int16),
+        digest=np.frombuffer(b"".join(entry.digest for entry in entries), np.uint8).reshape(-1, DIGEST_BYTES),
         start_offset=_offsets([len(entry.starts) for entry in entries]),
         start_frame=np.array([start.frame for start in starts], np.int32),
         start_how=np.array([start.how for start in starts], np.int8),

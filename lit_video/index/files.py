@@ -146,7 +146,7 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 
 
 def _search(folder: Path, found: Found) -> list[Path]:
-    files = sorted(_walk(folder, found))
+    files = sorted(_walk(folder, found), key=lambda file: file.parts)  # as paths are compared, and sooner
     if not files:
         raise DataError(
             f"{folder}: no file here or below ends like a video ({len(SUFFIXES)} endings known, such as .mp4, .mov"
@@ -191,7 +191,7 @@ def _videos(names: Sequence[str]) -> set[str]:
 
 
 def _ending(name: str) -> str:
-    return Path(name).suffix.lower()
+    return os.path.splitext(name)[1].lower()
 
 
 def _match(pattern: Path, found: Found) -> list[Path]:

@@ -33,6 +33,7 @@ from lit_video.index.bitstream import (
 )
 from lit_video.index.crop import crop_of
 from lit_video.index.damage import Packets, Run, runs_of
+from lit_video.index.digest import UNKNOWN
 from lit_video.index.pieces import decode_in_pieces
 from lit_video.index.trials import find_starts
 from lit_video.index.truth import Start, damage_between, second_look, starts_hold
@@ -97,6 +98,7 @@ class Entry:
         mirrored: Left and right of the stored picture change places before it is turned.
         crop: Columns and rows of the picture as decoded that are not to be seen: left, top, right, bottom.
         transfer: FFmpeg's number of the transfer, likewise (2: not tagged, 16: PQ, 18: HLG).
+        digest: What stands for the file's bytes (`digest.digest_of`); whoever looked at them adds it.
     """
 
     stream: int
@@ -118,6 +120,7 @@ class Entry:
     mirrored: bool = False
     crop: tuple[int, int, int, int] = NO_CROP
     transfer: int = NO_TRANSFER
+    digest: bytes = UNKNOWN
 
 
 def scan_file(path: Path) -> Entry:

@@ -113,14 +113,14 @@ class Stages:
 
     def __init__(self, choices: Choices, index_dir: str | Path | None, progress: bool) -> None:
         self._choices = choices
+        roots = choices.other_roots()
+        others = {
+            stage: VideoIndex.scan(root, index_dir, progress, choices.excluded_files) for stage, root in roots.items()
+        }
+        # Last, so that `VideoIndex.load` gives this one.
         index = VideoIndex.scan(choices.root, index_dir, progress, choices.excluded_files).with_roots(choices.root)
         self.index = self._labelled(index)
-        self._others: dict[str, VideoIndex] = {}
-        for stage, root in choices.other_roots().items():
-            folder = None if index_dir is None else Path(index_dir) / stage
-            self._others[stage] = self._labelled_as_trained(
-                VideoIndex.scan(root, folder, progress, choices.excluded_files), stage
-            )
+        self._others = {stage: self._labelled_as_trained(other, stage) for stage, other in others.items()}
         self._made: dict[str, Population] = {}
         _ = self._splits
 

@@ -1,8 +1,9 @@
 """The index on disk: one header in JSON and one .npy file a column, which appear whole or not at all.
 
-A folder of columns is written under a new name, and the header, which names it, is replaced last and atomically. So a
-reader sees the old index or the new one, and a run that was killed while writing leaves at most a folder that nothing
-names, which the next writer removes.
+A folder holds any number of indices, one for each request. Its columns are written under a new name, and a header that
+names them is replaced last and atomically: that of the request, and `index.json`, which names what was asked for last.
+So a reader sees the old index or the new one. Columns that no header names any more stay for a while: a run that goes
+on may have workers that still have to map them.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import json
 import os
 import shutil
 import sys
+import time
 import tokenize
 import uuid
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -27,15 +30,20 @@ VERSION = 4
 HEADER = "index.json"
 PATIENCE_SECONDS = 5.0  # in which waiting for another writer is not worth a word
 
+# After so many seconds in which nobody mapped them, columns are removed: those of a writer that was killed, those in
+# whose place newer ones are, and all others.
+DAY = 86_400.0
+BROKEN_SECONDS, REPLACED_SECONDS, UNUSED_SECONDS = DAY, 30 * DAY, 180 * DAY
 
-def load(folder: Path) -> Stored:
-    """Map the index in `folder`.
+
+def load(folder: Path, request: str | None = None) -> Stored:
+    """Map an index in `folder`: of a request by its key, or what was asked for last.
 
     Raises:
         IndexStoreError: There is none, or it is damaged or of another version.
     """
     try:
-        header = json.loads((folder / HEADER).read_text())
+        header = json.loads((folder / _header(request)).read_text())
         if header["version"] != VERSION:
             raise IndexStoreError(
                 f"{folder}: this index is of version {header['version']}, and this lit_video reads {VERSION}.\n"
@@ -59,11 +67,12 @@ def load_columns(folder: Path) -> Stored:
     if [len(columns.offset), len(columns.pts), len(columns.start_frame)] != header["rows"]:
         raise ValueError("its columns are of different lengths")
     skipped = [Skipped(*row) for row in header["skipped"]]
+    _note_use(folder)
     return Stored(columns, header["names"], skipped, folder)
 
 
-def save(folder: Path, columns: Columns, names: Sequence[str], skipped: Sequence[Skipped]) -> Stored:
-    """Write an index to `folder` in the place of the one there, and return it mapped.
+def save(folder: Path, request: str, columns: Columns, names: Sequence[str], skipped: Sequence[Skipped]) -> Stored:
+    """Write a request's index to `folder` in the place of the one there, and return it mapped.
 
     Raises:
         IndexStoreError: The folder cannot be written; what was there is as it was.
@@ -75,43 +84,86 @@ def save(folder: Path, columns: Columns, names: Sequence[str], skipped: Sequence
         for name in Columns.names_of_columns():
             _save(new / f"{name}.npy", getattr(columns, name))
         _write(new / HEADER, {"rows": rows, "names": list(names), "skipped": skipped})
-        _write(folder / HEADER, {"version": VERSION, "columns": new.name})
+        for header in (_header(request), HEADER):
+            _write(folder / header, {"version": VERSION, "columns": new.name})
     except OSError as error:
         shutil.rmtree(new, ignore_errors=True)
-        raise IndexStoreError(
-            f"{folder}: the index cannot be written here ({error.strerror or error}).\n"
-            "Name another folder: data.index_dir=FOLDER"
-        ) from error
-    _remove_all_but_the_last(folder, keep=2)
+        raise _not_writable(folder, error) from error
+    _remove_unused(folder)
     return load_columns(new)
 
 
-@contextlib.contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: of two processes that index the same videos the second waits, and finds them done.
+def note_asked_for(folder: Path, columns: Path) -> None:
+    """Have `load` give these columns of `folder`, if it can be written."""
+    header = {"version": VERSION, "columns": columns.name}
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads((folder / HEADER).read_text()) == header:
+            return
+    with contextlib.suppress(OSError):
+        _write(folder / HEADER, header)
 
-    The lock is the operating system's, and goes with the process that held it however that ends.
+
+@contextlib.contextmanager
+def only_writer(folder: Path, request: str) -> Iterator[None]:
+    """Hold a request's lock: of two processes that index the same videos the second waits, and finds them done.
+
+    The lock is the operating system's, and goes with the process that held it however that ends. Where the file system
+    has none, both index: whatever is written is written under names of its own.
 
     Raises:
         IndexStoreError: The folder cannot be written.
     """
+    path = folder / f"lock-{request}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock")
-        try:
-            lock.acquire(timeout=PATIENCE_SECONDS)
-        except Timeout:
-            print(f"Waiting for another process that indexes the same videos: {folder}", file=sys.stderr, flush=True)
-            lock.acquire()
+        path.touch()
+        has_locks = _has_locks(path)
     except OSError as error:
-        raise IndexStoreError(
-            f"{folder}: the index cannot be written here ({error.strerror or error}).\n"
-            "Name another folder: data.index_dir=FOLDER"
-        ) from error
+        raise _not_writable(folder, error) from error
+    if not has_locks:
+        warnings.warn(
+            f"The file system of {folder} has no locks: another process that indexes the same videos does so too.",
+            stacklevel=2,
+        )
+        yield
+        return
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=PATIENCE_SECONDS)
+    except Timeout:
+        print(f"Waiting for another process that indexes the same videos: {folder}", file=sys.stderr, flush=True)
+        lock.acquire()
     try:
         yield
     finally:
         lock.release()
+
+
+def _header(request: str | None) -> str:
+    return HEADER if request is None else f"index-{request}.json"
+
+
+def _not_writable(folder: Path, error: OSError) -> IndexStoreError:
+    return IndexStoreError(
+        f"{folder}: the index cannot be written here ({error.strerror or error}).\n"
+        "Name another folder: data.index_dir=FOLDER"
+    )
+
+
+def _has_locks(path: Path) -> bool:
+    """Tell whether the operating system gives locks here, by asking for one that can be shared."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, which has other ones
+        return True
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:  # there are, and another process has it
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def _map(path: Path) -> np.ndarray:
@@ -136,8 +188,29 @@ def _write(path: Path, content: object) -> None:
         new.unlink(missing_ok=True)
 
 
-def _remove_all_but_the_last(folder: Path, keep: int) -> None:
-    # The last but one stays: workers of a run that goes on may still have to map it.
-    columns = sorted(folder.glob("columns-*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for old in columns[keep:]:
-        shutil.rmtree(old, ignore_errors=True)
+def _remove_unused(folder: Path) -> None:
+    """Remove columns that were not mapped for long, and headers that name none."""
+    headers = {path: _columns_of(path) for path in folder.glob("index*.json")}
+    for columns in folder.glob("columns-*"):
+        patience = UNUSED_SECONDS if columns.name in headers.values() else REPLACED_SECONDS
+        if not (columns / HEADER).exists():
+            patience = BROKEN_SECONDS
+        with contextlib.suppress(OSError):
+            if time.time() - columns.stat().st_mtime > patience:
+                shutil.rmtree(columns, ignore_errors=True)
+    for path, name in headers.items():
+        if name is not None and not (folder / name).exists():
+            path.unlink(missing_ok=True)
+
+
+def _note_use(columns: Path) -> None:
+    with contextlib.suppress(OSError):  # read-only, or another user's
+        if time.time() - columns.stat().st_mtime > DAY:
+            os.utime(columns)
+
+
+def _columns_of(header: Path) -> str | None:
+    try:
+        return json.loads(header.read_text())["columns"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None

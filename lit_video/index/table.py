@@ -14,6 +14,7 @@ from av.video.format import VideoFormat
 from jaxtyping import Float64, Int, Int64
 
 from lit_video.index.build import build
+from lit_video.index.changes import NewTimes
 from lit_video.index.columns import MADE, Columns, Skipped
 from lit_video.index.damage import Run
 from lit_video.index.labels import Description, Labels, describe
@@ -288,6 +289,11 @@ class VideoIndex:
     def damage(self, video_id: int) -> Sequence[Run]:
         """Return a video's damaged frames, in runs, ascending: `first`, `last` (damaged too), `why`."""
         return self.damaged_videos.get(video_id, ())
+
+    @cached_property
+    def new_times(self) -> NewTimes:
+        """What is remembered of files whose time of change moved while this index was in use."""
+        return NewTimes(self.columns)
 
     @cached_property
     def damaged_videos(self) -> dict[int, list[Run]]:

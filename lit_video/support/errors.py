@@ -64,11 +64,18 @@ class DeviceError(LitVideoError):
     """A GPU, a driver or a library that a decoder needs is not there."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, and in words what was kept, which the user was told already."""
+
+
+INTERRUPTED = 130  # what shells make of Ctrl-C
+
+
 class Told(SystemExit):
     """The end of a program whose user was told what is wrong."""
 
-    def __init__(self, sentence: str) -> None:
-        super().__init__(1)
+    def __init__(self, sentence: str, code: int = 1) -> None:
+        super().__init__(code)
         self.sentence = sentence
 
 
@@ -81,6 +88,12 @@ def told_in_a_sentence() -> Iterator[None]:
     """
     try:
         yield
+    except (Interrupted, SystemExit) as end:
+        # Lightning takes Ctrl-C for the end of a program, with another status.
+        told = end if isinstance(end, Interrupted) else end.__context__
+        if not isinstance(told, Interrupted):
+            raise
+        raise Told(str(told), INTERRUPTED) from None
     except Exception as error:
         cause = _cause(error)
         if os.environ.get("HYDRA_FULL_ERROR") == "1" or not _is_mistake(cause):

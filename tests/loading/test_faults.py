@@ -2,6 +2,8 @@
 
 import errno
 import itertools
+import os
+import shutil
 from collections import Counter
 from functools import partial
 
@@ -12,7 +14,7 @@ import pytest
 from lit_video.checks.stamps import read_stamp, write_stamped
 from lit_video.decoders import one_file
 from lit_video.decoders.pyav import PyAVDecoder
-from lit_video.index import Population, VideoIndex
+from lit_video.index import Population, VideoIndex, changes
 from lit_video.loading.faults import MOST_REDRAWS
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import DecodeError, MachineError
@@ -240,6 +242,14 @@ def test_an_error_that_is_not_the_datas_is_raised_under_every_policy():
             list(loader_of(INDEX, decoder=Bug, on_error=policy))
 
 
+def spied(function, calls):
+    def spy(*arguments):
+        calls.append(arguments)
+        return function(*arguments)
+
+    return spy
+
+
 @pytest.fixture
 def damaged_folder(tmp_path):
     """Two videos; ten coded pictures of the first are zeroed out."""
@@ -295,6 +305,44 @@ class TestRealFiles:
         with pytest.raises(DecodeError, match="the file changed after it was indexed"):
             seen.extend(read_stamp(image)[0] for batch in batches for image in batch["image"])
         assert set(seen) <= {1}
+
+    @pytest.mark.parametrize("name", ["a.ts", "a.mkv"])
+    @pytest.mark.parametrize("how", ["touched", "replaced by a copy"])
+    def test_a_time_of_change_that_moves_does_not_end_a_run(self, tmp_path, name, how):
+        path = write_stamped(tmp_path / name, 60, 1, gop=10)
+        index = VideoIndex.scan(path, tmp_path / "index", progress=False)
+        loader = loader_of(index, decoder=PyAVDecoder, lookahead=1, batch_size=4, threads=2)
+
+        def seen():
+            for number, batch in enumerate(loader):
+                if how == "touched":
+                    os.utime(path, (number, number))
+                else:
+                    shutil.copyfile(path, tmp_path / "copy")
+                    (tmp_path / "copy").replace(path)
+                yield batch
+
+        with pytest.warns(UserWarning, match="its bytes are the same") as told:
+            found = ids(seen(), index)
+        assert len(told) == 1
+        assert sorted(found) == list(range(60))
+
+    def test_other_bytes_of_the_same_size_end_it(self, tmp_path):
+        path = write_stamped(tmp_path / "a.mkv", 60, 1, gop=10)
+        index = VideoIndex.scan(path, tmp_path / "index", progress=False)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 255
+        path.write_bytes(data)
+        with pytest.raises(DecodeError, match="the file changed after it was indexed"):
+            list(loader_of(index, decoder=PyAVDecoder, threads=1))
+
+    def test_an_open_file_is_looked_at_once_a_read(self, tmp_path, monkeypatch):
+        path, looks = write_stamped(tmp_path / "a.mp4", 60, 1, gop=10), []
+        index = VideoIndex.scan(path, tmp_path / "index", progress=False)
+        monkeypatch.setattr(changes, "_stands", spied(changes._stands, looks))
+        loader = loader_of(index, decoder=PyAVDecoder, lookahead=1, batch_size=4, threads=1)
+        list(loader)
+        assert len(looks) == loader.counts.reads + 1
 
     @pytest.mark.parametrize("policy", ["raise", "skip", "redraw"])
     def test_what_the_machine_lacks_is_no_damage(self, damaged_folder, tmp_path, monkeypatch, policy):

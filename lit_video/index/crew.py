@@ -1,0 +1,166 @@
+"""What is in files: known already, or found out by several threads, and kept as soon as it is."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from stat import S_ISREG
+from typing import NamedTuple
+
+import av
+
+from lit_video.index.digest import UNKNOWN, digest_of
+from lit_video.index.entries import Entries, File, Unusable, content_of, libavcodec
+from lit_video.index.progress import Tally, shown
+from lit_video.index.scan import Entry
+from lit_video.support.errors import Interrupted
+from lit_video.support.machine import num_cores
+
+Found = Entry | Unusable
+
+
+class Named(NamedTuple):
+    """A file that was asked for.
+
+    Attributes:
+        file: As the system tells of it.
+        behind: What the name leads to, the same for all links to it; the path where nothing is there.
+        is_regular: Whether its bytes may be looked at.
+    """
+
+    file: File
+    behind: tuple[int, int] | str
+    is_regular: bool
+
+
+def identify(path: Path) -> Named:
+    """Return what the system tells of a file."""
+    name = os.fspath(path)
+    try:
+        stat = os.stat(name)
+    except OSError:  # a broken link, say; scanning it tells the reason
+        return Named(File(name, -1, -1), name, False)
+    # Some file systems have no numbers for files.
+    behind = (stat.st_dev, stat.st_ino) if stat.st_ino else name
+    return Named(File(name, stat.st_size, stat.st_mtime_ns), behind, S_ISREG(stat.st_mode))
+
+
+def found_with(path: str) -> str:
+    """Return what else than a file's bytes it may depend on that there is nothing to decode in it."""
+    try:
+        changed = os.stat(path).st_ctime_ns  # of rights too, which size and mtime do not show
+    except OSError:
+        changed = -1
+    return f"{changed} {av.__version__} {libavcodec()}"
+
+
+class Crew:
+    """Looks at files, each content once.
+
+    Args:
+        entries: What is known, and where it is kept.
+        scan: Returns the entry of the file at a path, or why there is none.
+
+    Attributes:
+        num_scanned: Videos whose file was scanned: not known, and no copy of another one.
+    """
+
+    def __init__(self, entries: Entries, scan: Callable[[str], Entry | str]) -> None:
+        self._entries, self._scan = entries, scan
+        self._lock = threading.Lock()
+        self._under_way: dict[str, threading.Event] = {}  # contents, and when each is done
+        self._scanned: set[str] = set()
+        self.num_scanned = 0
+
+    def look_at(self, named: Sequence[Named], progress: bool) -> list[Found]:
+        """Return for each file its entry, or why it has none.
+
+        Raises:
+            Interrupted: The user had enough; what was done is kept.
+        """
+        found: dict[int, Found] = {}
+        todo: defaultdict[tuple, list[int]] = defaultdict(list)  # links together, for they are one file
+        for place, one in enumerate(named):
+            if known := self._known(one.file):
+                found[place] = known
+            else:
+                todo[one.behind, *one.file[1:]].append(place)
+        sizes = [max(0, named[places[0]].file.size_bytes) for places in todo.values()]
+        tally = Tally(len(named), sum(sizes), len(found))
+        if todo:
+            found |= self._find_out(named, list(todo.values()), tally, progress)
+        return [found[place] for place in range(len(named))]
+
+    def _find_out(
+        self, named: Sequence[Named], todo: Sequence[Sequence[int]], tally: Tally, progress: bool
+    ) -> dict[int, Found]:
+        found: dict[int, Found] = {}
+        # The pool's threads are daemons, and leaving the block does not wait for them: Ctrl-C ends a long scan at once.
+        try:
+            with ThreadPool(2 * num_cores()) as pool, shown(tally, progress):
+                for places, result in pool.imap_unordered(partial(self._work, named, tally), todo):
+                    found |= dict.fromkeys(places, result)
+                    is_new = isinstance(result, Entry) and named[places[0]].file.path in self._scanned
+                    self.num_scanned += len(places) * is_new
+        except KeyboardInterrupt:
+            raise Interrupted(_what_is_kept(tally, self._entries.are_kept)) from None
+        return found
+
+    def _known(self, file: File) -> Found | None:
+        known = self._entries.seen(file)
+        return None if isinstance(known, Unusable) and known.found_with != found_with(file.path) else known
+
+    def _work(self, named: Sequence[Named], tally: Tally, places: Sequence[int]) -> tuple[Sequence[int], Found]:
+        one = named[places[0]]
+        with tally.working(one.file.path, one.file.size_bytes, len(places)):
+            return places, self._look_at(one)
+
+    def _look_at(self, one: Named) -> Found:
+        try:
+            digest = digest_of(one.file.path, one.file.size_bytes) if one.is_regular else UNKNOWN
+        except OSError:  # scanning it tells the reason
+            digest = UNKNOWN
+        if digest == UNKNOWN:
+            return self._scan_now(one.file, UNKNOWN)
+        return self._entries.known(one.file, digest) or self._scan_once(one.file, digest)
+
+    def _scan_once(self, file: File, digest: bytes) -> Found:
+        """Scan a file, or wait for the thread that scans a copy of it."""
+        content = content_of(file, digest)
+        with self._lock:
+            is_mine = content not in self._under_way
+            done = self._under_way.setdefault(content, threading.Event())
+        if not is_mine:
+            done.wait()
+            return self._entries.known(file, digest) or self._scan_now(file, digest)
+        try:
+            return self._scan_now(file, digest)
+        finally:
+            done.set()
+
+    def _scan_now(self, file: File, digest: bytes) -> Found:
+        result = self._scan(file.path)
+        with self._lock:
+            self._scanned.add(file.path)
+        changed = identify(Path(file.path)).file != file  # a download that goes on, say: not what it will be
+        if isinstance(result, str):
+            why = Unusable(result, found_with(file.path))
+            if not changed:
+                self._entries.keep_reason(file, why)
+            return why
+        if changed or digest == UNKNOWN:
+            return result
+        entry = replace(result, digest=digest)
+        self._entries.keep(file, entry)
+        return entry
+
+
+def _what_is_kept(tally: Tally, are_kept: bool) -> str:
+    kept = "what is done is kept, and the same command goes on from there" if are_kept else "nothing can be kept"
+    return f"Interrupted: {tally.num_done} of {tally.num_files} files are indexed; {kept}."

@@ -1,0 +1,74 @@
+"""An entry as one line of text, and back: what of it is kept on disk."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from lit_video.index.damage import Run
+from lit_video.index.scan import Entry
+from lit_video.index.truth import Start
+from lit_video.media.container import Seek
+
+PARTS_OF_START = [part.name for part in fields(Start)]
+
+
+def line_of(record: Mapping[str, Any]) -> bytes:
+    """Return a record as a line that shows if it is whole: a checksum before it, its end behind it."""
+    text = json.dumps(record, separators=(",", ":"), default=lambda number: number.item()).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def record_of(line: bytes) -> dict[str, Any] | None:
+    """Return the record in a line, or None where the line is not whole: its writer was killed, or the disk full."""
+    checksum, _, text = line.rstrip(b"\n").partition(b" ")
+    return json.loads(text) if checksum == b"%08x" % zlib.crc32(text) else None
+
+
+def packed(entry: Entry) -> dict[str, Any]:
+    """Return what stands for an entry in a record; its digest stands there already."""
+    row: dict[str, Any] = {part.name: getattr(entry, part.name) for part in fields(entry)}
+    del row["digest"]
+    starts = [[getattr(start, name) for start in entry.starts] for name in PARTS_OF_START]
+    return row | {
+        "time_base": entry.time_base.as_integer_ratio(),
+        "pts": _text_of(entry.pts),
+        "starts": [_text_of(column) for column in starts],
+        "left_out": _text_of(entry.left_out),
+    }
+
+
+def unpacked(row: Mapping[str, Any], digest: bytes) -> Entry:
+    """Return the entry that `packed` was given."""
+    columns = [_numbers_of(text).tolist() for text in row["starts"]]
+    starts = [Start(frame, Seek(how), *rest) for frame, how, *rest in zip(*columns, strict=True)]
+    return Entry(
+        **{
+            **row,
+            "time_base": Fraction(*row["time_base"]),
+            "pts": _numbers_of(row["pts"]),
+            "starts": starts,
+            "damage": [Run(*run) for run in row["damage"]],
+            "left_out": _numbers_of(row["left_out"]).tolist(),
+            "crop": tuple(row["crop"]),
+            "digest": digest,
+        }
+    )
+
+
+def _text_of(numbers: Sequence[int] | Int64[np.ndarray, " n"]) -> str:
+    """Return whole numbers as text: their differences, of which timestamps have few, compressed."""
+    steps = np.diff(np.asarray(numbers, np.int64), prepend=0)
+    return base64.b64encode(zlib.compress(steps.tobytes(), 1)).decode()
+
+
+def _numbers_of(text: str) -> Int64[np.ndarray, " n"]:
+    return np.cumsum(np.frombuffer(zlib.decompress(base64.b64decode(text)), np.int64), dtype=np.int64)
