@@ -8,7 +8,6 @@ is not as expected has the file decoded in one piece.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.pool import ThreadPool
@@ -24,6 +23,7 @@ from lit_video.index.keyframes import Keyframe
 from lit_video.index.landing import NUM_WAYS, packets_at, start_at
 from lit_video.index.truth import Decoding, Truth, decode_sequentially
 from lit_video.media.container import UNREADABLE, demux, only_stream, open_video
+from lit_video.support.machine import num_cores
 
 # Packets of a piece at least, so that opening the file once more does not matter; and what two pieces share.
 SHORTEST, SHARED = 1500, 64
@@ -40,7 +40,7 @@ def decode_in_pieces(path: Path, stream_index: int, packets: Packets, most: int 
         packets: What its packets show.
         most: Pieces at most; by default as many as cores.
     """
-    cuts = _cuts(packets, most or len(os.sched_getaffinity(0)))
+    cuts = _cuts(packets, most or num_cores())
     if cuts:
         stop = Event()
         with ThreadPool(len(cuts) + 1) as pool:
