@@ -429,7 +429,7 @@ class VideoDataModule(LightningDataModule):
             seed=self.seed,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
-            local_world_size=self.trainer.num_devices if self.trainer else None,
+            local_world_size=getattr(self.trainer, "num_devices", None),
             device=self.trainer.strategy.root_device if self.trainer else None,
             last_epoch=self._last_epoch,
             **arguments,
