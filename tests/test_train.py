@@ -23,10 +23,13 @@ KEYS = {
     "delivered_frames", "decoded_frames", "decode_amplification", "reads", "peak_held_frames", "slots", "lookahead",
     "sampler", "decoder", "device", "num_workers", "threads", "run_model", "transform", "epochs", "index",
     "skipped_files", "skipped_frames", "images_from_cpu", "short_files", "ledger", "bytes_host_to_device",
-    "bytes_device_to_host", "fetched_frames", "keep", "store",
+    "bytes_device_to_host", "fetched_frames", "keep", "store", "max_open", "max_decoders",
     "machine",
 }  # fmt: skip
-MACHINE = {"cpu", "cores", "ram_gib", "gpu", "gpu_ram_gib", "python", "torch", "av", "ffmpeg", "lightning"}
+MACHINE = {
+    "cpu", "cores", "cores_in_words", "ram_gib", "memory_gib", "file_handles", "gpu", "gpu_ram_gib", "python", "torch",
+    "av", "ffmpeg", "lightning",
+}  # fmt: skip
 
 
 def train(folder, *overrides, **how):

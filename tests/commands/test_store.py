@@ -115,7 +115,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, ask):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, told
     assert "Interrupted: what is done is kept" in told
     assert "Traceback" not in told
     code, told = ask("verify", tmp_path / "store")
