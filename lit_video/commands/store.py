@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,7 +61,10 @@ def run(cfg: DictConfig) -> None:
         fill(cfg)
     except KeyboardInterrupt:
         print("\nInterrupted: what is done is kept, and the same command goes on from there.", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
+        # At once: everything is on disk, and libraries' own threads that outlive the interpreter abort now and then.
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(INTERRUPTED)
 
 
 def _info(folder: Path) -> None:
