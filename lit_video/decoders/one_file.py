@@ -281,7 +281,7 @@ class OpenVideo:
             return
         earlier = (self._index.start_before(self._video_id, read.start, back) for back in EARLIER)
         places = dict.fromkeys([start, *(place for place in earlier if place is not None), Start(0)])
-        yield from (place for place in places if place.frame not in self._lost)
+        yield from (place for place in places if place.how is Seek.BEGINNING or place.frame not in self._lost)
 
     def _go_to(self, start: Start) -> Iterable[Packet | None] | None:
         """Return the packets from a start on, or None where seeking lands elsewhere.
@@ -291,15 +291,18 @@ class OpenVideo:
         """
         if start.how.is_anew or self._codec.is_spoilt:
             self._reopen()
-        self._began, self._next_frame, self._of_own = start.frame, start.frame - max(0, start.drop), start.drop == OWN
-        if start.how is Seek.BEGINNING:
-            return demux(self._container, self._stream)
-        try:
-            packets = packets_at(self._container, self._stream, start)
-        except UNREADABLE as error:
-            self.cause = reason_of(error)
-            return None
-        self._codec.flush()
+        self._next_frame = None
+        packets = demux(self._container, self._stream)
+        if start.how is not Seek.BEGINNING:
+            try:
+                packets = packets_at(self._container, self._stream, start)
+            except UNREADABLE as error:
+                self.cause = reason_of(error)
+                return None
+            self._codec.flush()
+        if packets is not None:
+            self._began, self._of_own = start.frame, start.drop == OWN
+            self._next_frame = start.frame - max(0, start.drop)
         return packets
 
     def _count(

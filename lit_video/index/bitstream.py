@@ -22,6 +22,7 @@ START_CODE = b"\0\0\1"
 MPEG_HEADERS = {
     **dict.fromkeys(("mpeg1video", "mpeg2video"), (0x00, frozenset({0xB3, 0xB5}))),
     "mpeg4": (0xB6, frozenset({*range(0x30), 0xB0, 0xB2, 0xB5})),
+    "vc1": (0x0D, frozenset({0x0E, 0x0F})),
 }
 HEVC_BREAKS = frozenset({16, 17, 18, 36, 37})
 
@@ -87,7 +88,7 @@ def may_be_interlaced(extradata: bytes | None, packet: bytes) -> bool:
 def headers_in(codec: str, packet: memoryview, extradata: bytes | None) -> Iterator[bytes]:
     """Yield the headers that stand before a packet's picture: what a decoder needs to know, and remembers.
 
-    Those of H.264 and HEVC, MPEG-1, MPEG-2 and MPEG-4 (where the encoder's name is one: decoders work around its bugs).
+    Those of H.264, HEVC, VC-1, MPEG-1, -2 and -4 (where the encoder's name is one: decoders work around its bugs).
     Packets of other codecs have none, or have all in themselves.
     """
     if codec in PARAMETER_SETS:
