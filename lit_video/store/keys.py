@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from lit_video.index import VideoIndex
+from lit_video.index.digest import UNKNOWN
 from lit_video.store.packing import Packing
 
 LOOK_BYTES, FILE_BYTES, FRAME_BYTES = 8, 16, 4
@@ -74,10 +75,15 @@ class Keys:
 
 
 def _digest(index: VideoIndex, video_id: int) -> bytes:
-    """Return what names a file and what the index says of it: of a file that changed it is another."""
+    """Return what names a file and what the index says of it: of a file that changed it is another.
+
+    Its time of change stands for its bytes only where these changed while the index looked at them.
+    """
     c = index.columns
-    stands = int(c.size_bytes[video_id]), int(c.mtime_ns[video_id]), int(c.stream[video_id])
-    facts = repr((stands, index.made(video_id), index.presentation(video_id)))
+    content = c.digest[video_id].tobytes()
+    stands = content if content != UNKNOWN else int(c.mtime_ns[video_id])
+    facts = repr((stands, int(c.size_bytes[video_id]), int(c.stream[video_id]), index.made(video_id)))
+    facts += repr(index.presentation(video_id))
     digest = hashlib.blake2b(index.path(video_id).encode(errors="surrogateescape"), digest_size=FILE_BYTES)
     digest.update(b"\0" + facts.encode() + b"\0")
     digest.update(np.ascontiguousarray(index.pts_of(video_id)).tobytes())

@@ -71,6 +71,10 @@ def _other_time(index):
     return replace(index, columns=replace(columns, mtime_ns=columns.mtime_ns + 1))
 
 
+def _other_bytes(index):
+    return replace(index, columns=replace(index.columns, digest=index.columns.digest + np.uint8(1)))
+
+
 def _other_pts(index):
     return replace(index, columns=replace(index.columns, pts=index.columns.pts * 2))
 
@@ -83,7 +87,24 @@ def _turned(index):
     return replace(index, columns=replace(index.columns, rotation=index.columns.rotation + 90))
 
 
-@pytest.mark.parametrize("change", [_other_size, _other_time, _other_pts, _other_stream, _turned])
+def _with_digest(value):
+    index = index_of((30, 20), 10)
+    return replace(index, columns=replace(index.columns, digest=np.full((2, 16), value, np.uint8)))
+
+
+def test_a_file_of_the_same_bytes_is_the_same_whenever_it_was_written(tmp_path):
+    index = _with_digest(1)
+    fill(store_of(tmp_path, index), range(50))
+    assert store_of(tmp_path, _other_time(index)).has().all()
+
+
+def test_of_a_file_whose_bytes_are_not_known_the_time_counts(tmp_path):
+    index = _with_digest(0)
+    fill(store_of(tmp_path, index), range(50))
+    assert not store_of(tmp_path, _other_time(index)).has().any()
+
+
+@pytest.mark.parametrize("change", [_other_size, _other_bytes, _other_pts, _other_stream, _turned])
 def test_a_file_that_changed_is_another(tmp_path, change):
     index = index_of((30, 20), 10)
     fill(store_of(tmp_path, index), range(50))
