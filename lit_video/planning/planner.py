@@ -21,7 +21,7 @@ from lit_video.samplers.base import Order
 from lit_video.support.rng import rng
 
 BLOCK = 1024  # positions of the order that are looked at together
-FETCH = 32  # positions that are planned together, whose fetches are one
+FETCH = 64  # positions that are planned together, whose fetches are one
 
 
 @dataclass(frozen=True, eq=False)

@@ -374,6 +374,6 @@ def test_refuses(index, arguments, sentence):
 
 
 def test_too_little_memory_is_told_in_frames(index):
-    loader = loader_of(index, batch_size=4, keep="lossless", lookahead_bytes=40 * FRAME_BYTES - 1)
-    with pytest.raises(ValueError, match=r"lookahead_bytes must hold 40 frames of 96x96 where frames are packed"):
+    loader = loader_of(index, batch_size=4, keep="lossless", lookahead_bytes=72 * FRAME_BYTES - 1)
+    with pytest.raises(ValueError, match=r"lookahead_bytes must hold 72 frames of 96x96 where frames are packed"):
         next(iter(loader))

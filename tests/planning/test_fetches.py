@@ -122,9 +122,9 @@ def test_each_gop_is_decoded_once_and_never_again():
     assert sum(1 for task in first if isinstance(task, GopRead)) == len(GOPS)
     assert first.decoded_frames == first.delivered_frames == 60
     assert stored.mask.all()
-    again = plan(order[::-1].copy(), INDEX, 1, 0, FETCH, stored=stored)
-    assert [len(task.positions) for task in again] == [FETCH, 60 - FETCH]
-    assert (again.num_reads, again.decoded_frames, again.delivered_frames) == (0, 0, 60)
+    again = plan(np.tile(order[::-1], 2), INDEX, 1, 0, FETCH, stored=stored)
+    assert [len(task.positions) for task in again] == [FETCH, 120 - FETCH]
+    assert (again.num_reads, again.decoded_frames, again.delivered_frames) == (0, 0, 120)
 
 
 def test_the_first_batch_waits_for_no_whole_gop():
@@ -160,12 +160,13 @@ def test_the_look_ahead_goes_on_into_the_next_order(one, other, lookahead, budge
 
 @pytest.mark.parametrize("packs", [False, True])
 def test_what_fits_is_decoded_once_in_all_epochs(packs):
-    orders = [np.random.default_rng(epoch).permutation(60) for epoch in range(4)]
-    planned = plan(orders[0], INDEX, 120, 60, FETCH if packs else 0, packs)
+    index = index_of([75, 27, 48], gop=6)  # more than FETCH: of fewer all is near
+    orders = [np.random.default_rng(epoch).permutation(150) for epoch in range(4)]
+    planned = plan(orders[0], index, 300, 150, FETCH if packs else 0, packs)
     for order in orders[1:]:
         planned.go_on(order)
-    replay(np.concatenate(orders), list(planned), INDEX, FETCH)
-    assert planned.decoded_frames == 60
+    replay(np.concatenate(orders), list(planned), index, FETCH)
+    assert planned.decoded_frames == 150
 
 
 @given(st.lists(st.permutations(range(30)), min_size=2, max_size=4), st.integers(1, 60), st.booleans())
@@ -228,12 +229,12 @@ class TestSlots:
         return sum(positions[-1] >= cursor for positions in task.positions)
 
     def test_refuses_less_than_two_batches(self):
-        with pytest.raises(ValueError, match=r"memory_bytes must hold 288 frames, got room for 287"):
-            divide_in_tiers(28_799, 100, None, 128, 1000, 1000, 10, None, 0)
+        with pytest.raises(ValueError, match=r"memory_bytes must hold 320 frames, got room for 319"):
+            divide_in_tiers(31_999, 100, None, 128, 1000, 1000, 10, None, 0)
 
     def test_gives_the_rest_to_what_is_packed(self):
         budget = divide_in_tiers(2**30, 150_528, 40_960, 128, 120_000, 120_000, 4000, None, 120_000)
-        assert (budget.slots, budget.admission, budget.near) == (1056, 512, 544)
+        assert (budget.slots, budget.admission, budget.near) == (1088, 512, 576)
         assert budget.slots * 150_528 + budget.packed_bytes == 2**30
         assert budget.held == budget.packed_bytes // 40_960 - 512  # let go by the plan, and not fetched yet
         most = divide_in_tiers(2**30, 150_528, 40_960, 128, 120_000, 120_000, 4000, None, 120_000, 81_920)
@@ -241,10 +242,10 @@ class TestSlots:
 
     def test_needs_none_for_frames_that_a_store_takes(self):
         budget = divide_in_tiers(2**30, 150_528, None, 128, 120_000, 120_000, 4000, None, 0)
-        assert (budget.slots, budget.held, budget.packed_bytes) == (1056, 0, 0)
+        assert (budget.slots, budget.held, budget.packed_bytes) == (1088, 0, 0)
 
 
 @pytest.mark.parametrize("arguments", [{"packs": True}, {"stored": stored_of(INDEX)}], ids=("packed", "stored"))
 def test_refuses_to_fetch_where_nothing_is_near(arguments):
-    with pytest.raises(ValueError, match="near must be at least 32"):
+    with pytest.raises(ValueError, match="near must be at least 64"):
         plan(np.arange(3), INDEX, 1, 0, **arguments)
