@@ -18,6 +18,7 @@ from lit_video.decoders.codecs import OpenCodec, depends_on_first_packet
 from lit_video.decoders.refusals import refused_runs
 from lit_video.index import VideoIndex
 from lit_video.index.bitstream import is_shown
+from lit_video.index.container_table import is_as_told
 from lit_video.index.landing import packets_at
 from lit_video.index.truth import OWN, Start, is_left_out
 from lit_video.media.container import UNREADABLE, Seek, demux, number_of, only_stream, open_video, reason_of, seek
@@ -25,6 +26,7 @@ from lit_video.planning.planner import GopRead
 
 # Starts before one at which reading cannot begin, counted backwards, that are tried in its place.
 EARLIER = (1, 4, 16)
+OTHER_PACKET = "its packet is damaged, or not the one that the container's table tells of; data.scan=packets tells more"
 
 
 class OpenVideo:
@@ -47,7 +49,8 @@ class OpenVideo:
         self._trust_flags, self._lost = trust_flags, lost
         self._path = index.path(video_id)
         self._pts = index.pts_of(video_id)
-        self._exact, self._codec_name = index.made(video_id) == "exact", index.codec(video_id)
+        self._exact, self._codec_name = index.made(video_id) != "decoded", index.codec(video_id)
+        self._is_of_table = index.made(video_id) == "table"
         # Safe under this rule only: H.264, one thread, a pts for each packet that names one picture. HEVC, AV1 and
         # MPEG-4 gave wrong or missing pictures when they were skipped.
         self._skips = skip_unwanted and self._exact and self._codec_name == "h264"
@@ -206,6 +209,8 @@ class OpenVideo:
         for packet in packets:
             if not packet.size:
                 break
+            if self._is_of_table and not self._is_as_told(packet):
+                return None
             if packet.pts is not None and packet.pts in self._damaged:
                 last = packet.pts if last is None else max(last, packet.pts)
                 continue
@@ -232,6 +237,16 @@ class OpenVideo:
         if last is not None:
             self._next_frame = int(np.searchsorted(self._pts, last, side="right"))
         return None
+
+    def _is_as_told(self, packet: Packet) -> bool:
+        """Tell whether a packet is the one of its time in the container's table, by which the file was indexed."""
+        frame = int(np.searchsorted(self._pts, packet.pts)) if packet.pts is not None else len(self._pts)
+        if frame < len(self._pts) and self._pts[frame] == packet.pts:
+            check = self._index.find_start(self._video_id, frame).check
+            if is_as_told(packet, self._codec_name, check):
+                return True
+        self.cause = OTHER_PACKET
+        return False
 
     def _pick(
         self, pictures: Iterable[VideoFrame], wanted: dict[int, int], begin: int

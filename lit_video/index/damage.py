@@ -203,24 +203,26 @@ class Packets:
             why = INCOMPLETE
         elif is_cut_short(self.codec, data, self._extradata):
             why = CUT_SHORT
-        elif self._has_zeros(data):
+        elif has_zeros(self.codec, data, self._extradata):
             why = ZEROS
         else:
             why = DOUBTFUL if len(self.why) in self._doubtful else ""
         return "" if why in self.common else why
 
-    def _has_zeros(self, data: memoryview) -> bool:
-        run = ZERO_RUN.get(self.codec)
-        if run is None:
-            return False
-        whole = bytes(data)
-        if bytes(run) in whole:
-            return True
-        for unit in picture_units(self.codec, whole, self._extradata):
-            kept = unit.rstrip(b"\0")
-            if len(unit) - len(kept) > STUFFED or any(zeros in kept for zeros in NO_ZEROS):
-                return True
+
+def has_zeros(codec: str, packet: Packet | memoryview, extradata: bytes | None = None) -> bool:
+    """Tell whether a packet has zeros in a row that compressed data of its codec does not have."""
+    run = ZERO_RUN.get(codec)
+    if run is None:
         return False
+    whole = bytes(packet)
+    if bytes(run) in whole:
+        return True
+    for unit in picture_units(codec, whole, extradata):
+        kept = unit.rstrip(b"\0")
+        if len(unit) - len(kept) > STUFFED or any(zeros in kept for zeros in NO_ZEROS):
+            return True
+    return False
 
 
 def times_after_gaps(times: Iterable[int]) -> set[int]:

@@ -58,6 +58,7 @@ class VideoIndex:
         index_dir: str | Path | None = None,
         progress: bool = True,
         exclude: Sequence[str] = (),
+        scan: str = "auto",
     ) -> VideoIndex:
         """Index the videos behind `paths`, reading only files that are new or changed since the last time.
 
@@ -66,12 +67,16 @@ class VideoIndex:
             index_dir: The folder to keep the index in; the user's cache folder by default.
             progress: Show a progress bar while files are read, and say what was left out.
             exclude: Globs of files to leave out, matched with the ends of paths: `*_proxy.mp4`, `takes/old/*`.
+            scan: `packets`: all packets of a file are read. `table`: where each picture stands alone, the container's
+                table of them does, if it is whole; damage then shows when a frame is read. `auto`: only where packets
+                are not looked at for damage either (`container_table.NOTHING_LOST`).
 
         Raises:
             DataError: Nothing there, or nothing usable.
             IndexStoreError: `index_dir` cannot be written.
+            ValueError: `scan` is none of these.
         """
-        stored, num_cached, seconds = build(paths, index_dir, progress, exclude)
+        stored, num_cached, seconds = build(paths, index_dir, progress, exclude, scan)
         return VideoIndex(*stored, num_cached, seconds)
 
     @staticmethod
@@ -202,7 +207,7 @@ class VideoIndex:
         return self.names[int(self.columns.pixel_format[video_id])]
 
     def made(self, video_id: int) -> str:
-        """Return how a video's entry was made: `exact` from packets, or `decoded` once."""
+        """Return how a video's entry was made: `exact` from packets, from the container's `table`, or `decoded` once."""
         return MADE[self.columns.made[video_id]]
 
     def presentation(self, video_id: int) -> Presentation:
