@@ -243,7 +243,7 @@ class OpenVideo:
         frame = int(np.searchsorted(self._pts, packet.pts)) if packet.pts is not None else len(self._pts)
         if frame < len(self._pts) and self._pts[frame] == packet.pts:
             check = self._index.find_start(self._video_id, frame).check
-            if is_as_told(packet, self._codec_name, check):
+            if is_as_told(packet, self._stream.codec_context, check):
                 return True
         self.cause = OTHER_PACKET
         return False

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from lit_video.index.columns import Skipped, Stored, columns_of
+from lit_video.index.columns import MADE, Skipped, Stored, columns_of
 from lit_video.index.container_table import SCANS
 from lit_video.index.crew import Crew, Named, found_with, identify
 from lit_video.index.entries import Entries, File, Unusable, libavcodec
@@ -48,7 +48,19 @@ def build(
         stored, num_cached = _make(folder, request, named, scan, progress, must_be_kept=bool(index_dir))
     elif stored.folder is not None:
         note_asked_for(folder, stored.folder)
+    if progress and scan == "table":
+        _tell_of_packets(stored)
     return stored, num_cached, time.perf_counter() - began
+
+
+def _tell_of_packets(stored: Stored) -> None:
+    others = np.flatnonzero(stored.columns.made != MADE.index("table"))
+    if len(others):
+        screen(stderr=True).print(
+            f"The packets of {len(others)} of {len(stored.columns.made)} videos were read, such as"
+            f" {stored.columns.path(int(others[0]))}: their pictures refer to others, or no whole table lists them.",
+            soft_wrap=True,
+        )
 
 
 def default_folder() -> Path:

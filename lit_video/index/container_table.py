@@ -16,11 +16,12 @@ from typing import NamedTuple
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Int64
 
-from lit_video.index.damage import has_zeros
+from lit_video.index.damage import damage_in
 from lit_video.index.truth import Start
 from lit_video.media.container import UNREADABLE, Seek, duration_of, pictures_of, seek
 
@@ -96,9 +97,13 @@ def check_of(place: int, size: int) -> int:
     return zlib.crc32(f"{place} {size}".encode()) if size else 0
 
 
-def is_as_told(packet: Packet, codec: str, check: int) -> bool:
+def is_as_told(packet: Packet, context: VideoCodecContext, check: int) -> bool:
     """Tell whether a packet is the one that a table spoke of, and shows no damage."""
-    return check in (0, check_of(packet.pos or 0, packet.size)) and not has_zeros(codec, packet)
+    return check in (0, check_of(packet.pos or 0, packet.size)) and not _shows_damage(packet, context)
+
+
+def _shows_damage(packet: Packet, context: VideoCodecContext) -> bool:
+    return bool(damage_in(context.codec.canonical_name, packet, context.extradata))
 
 
 def _rows(container: InputContainer, stream: VideoStream, file_size: int) -> list[Row] | None:
@@ -155,7 +160,7 @@ def _picture(stream: VideoStream, packet: Packet, row: Row) -> VideoFrame:
     Raises:
         LookupError: There is none, or it is not the one to be shown at that time.
     """
-    if has_zeros(stream.codec_context.codec.canonical_name, packet):
+    if _shows_damage(packet, stream.codec_context):
         raise LookupError("it is damaged")
     pictures = pictures_of(stream.codec_context, packet)
     if [picture.pts for picture in pictures] != [row.time] or pictures[0].is_corrupt:
@@ -169,4 +174,6 @@ def _is_there(packet: Packet, row: Row, ahead: int) -> bool:
 
 
 def _are_alike(one: VideoFrame, other: VideoFrame) -> bool:
-    return (one.format.name, one.width, one.height) == (other.format.name, other.width, other.height)
+    """Tell whether pictures are of one kind, and of no palette, which may come with the first packet alone."""
+    looks = [(picture.format.name, picture.width, picture.height) for picture in (one, other)]
+    return looks[0] == looks[1] and one.format.name != "pal8"

@@ -15,12 +15,13 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from lit_video.index.bitstream import is_cut_short, may_hide_losses, picture_units
+from lit_video.index.bitstream import has_wrong_checksum, is_cut_short, may_hide_losses, picture_units
 from lit_video.index.keyframes import Keyframes
 from lit_video.index.references import MISSING, REFERS, Chain, references_of
 
 ZEROS = "part of it was overwritten with zeros"
 INCOMPLETE = "the container says that part of it was lost"
+CHECKSUM = "its checksum is wrong"
 CUT_SHORT = "its packet is cut short"
 DOUBTFUL = "it decodes in two ways: something of it is missing"
 FLAGGED = "the decoder says that it is damaged"
@@ -203,15 +204,20 @@ class Packets:
             why = INCOMPLETE
         elif is_cut_short(self.codec, data, self._extradata):
             why = CUT_SHORT
-        elif has_zeros(self.codec, data, self._extradata):
-            why = ZEROS
         else:
-            why = DOUBTFUL if len(self.why) in self._doubtful else ""
+            why = damage_in(self.codec, data, self._extradata)
+            why = why or (DOUBTFUL if len(self.why) in self._doubtful else "")
         return "" if why in self.common else why
 
 
-def has_zeros(codec: str, packet: Packet | memoryview, extradata: bytes | None = None) -> bool:
-    """Tell whether a packet has zeros in a row that compressed data of its codec does not have."""
+def damage_in(codec: str, packet: Packet | memoryview, extradata: bytes | None) -> str:
+    """Return what damage the bits of a packet show, whatever comes before and after it; empty where they show none."""
+    if _has_zeros(codec, packet, extradata):
+        return ZEROS
+    return CHECKSUM if has_wrong_checksum(codec, memoryview(packet), extradata) else ""
+
+
+def _has_zeros(codec: str, packet: Packet | memoryview, extradata: bytes | None) -> bool:
     run = ZERO_RUN.get(codec)
     if run is None:
         return False

@@ -207,7 +207,7 @@ class VideoIndex:
         return self.names[int(self.columns.pixel_format[video_id])]
 
     def made(self, video_id: int) -> str:
-        """Return how a video's entry was made: `exact` from packets, from the container's `table`, or `decoded` once."""
+        """Return how a video's entry was made: `exact` from packets, from its container's `table`, `decoded` once."""
         return MADE[self.columns.made[video_id]]
 
     def presentation(self, video_id: int) -> Presentation:
