@@ -309,7 +309,7 @@ def _ffv1_slices(data: bytes, footer: int) -> list[bytes]:
 
 
 def _ffv1_crc(data: bytes) -> int:
-    """Return the CRC with 0x04C11DB7, which begins with 0 and takes first bits first, and not last ones as zlib does."""
+    """Return the CRC with 0x04C11DB7, which begins with 0 and takes first bits first: zlib's takes the last."""
     return zlib.crc32(data.translate(BITS_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
 
 

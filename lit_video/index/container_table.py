@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,8 +117,11 @@ def _rows(container: InputContainer, stream: VideoStream, file_size: int) -> lis
         return None
     has_places = not formats.isdisjoint(WITH_PLACES)
     rows = [Row(entry.timestamp, entry.pos, entry.size if has_places else 0) for entry in entries]
-    fits = all(row.size > 0 and row.place + row.size <= file_size for row in rows) if has_places else True
-    return rows if fits and _is_whole(container, stream, [row.time for row in rows]) else None
+    if has_places and not all(row.size > 0 and row.place + row.size <= file_size for row in rows):
+        return None
+    if "avi" in formats and any(one.place >= other.place for one, other in pairwise(rows)):
+        return None  # its packets are shown as they are stored, whatever the table says
+    return rows if _is_whole(container, stream, [row.time for row in rows]) else None
 
 
 def _is_whole(container: InputContainer, stream: VideoStream, times: Sequence[int]) -> bool:

@@ -162,20 +162,32 @@ def test_files_that_are_told_by_packets_are_named(tmp_path, capsys):
     assert "The packets of 1 of 2 videos were read, such as" in capsys.readouterr().err
 
 
-def test_a_packet_elsewhere_than_the_table_says_is_refused(tmp_path):
-    path = write(tmp_path / "a.avi", "utvideo")
+def _edit_rows(path, *edits):
+    """Change an AVI's table: frame, place in its row (8: where its packet is, 12: its size), and what to add."""
     data = bytearray(path.read_bytes())
     rows = data.rindex(b"idx1") + 8
-    one, other = (slice(rows + 16 * frame + 8, rows + 16 * frame + 16) for frame in (13, 14))
-    data[one], data[other] = data[other], data[one]
+    for frame, place, more in edits:
+        where = slice(rows + 16 * frame + place, rows + 16 * frame + place + 4)
+        data[where] = struct.pack("<I", struct.unpack("<I", data[where])[0] + more)
     path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("place", "more"), [pytest.param(8, 2, id="place"), pytest.param(12, 2, id="size")])
+def test_a_packet_other_than_the_table_says_is_refused(place, more, tmp_path):
+    path = write(tmp_path / "a.avi", "utvideo")
+    _edit_rows(path, (13, place, more))
     index = scan(path, "auto")
-    for frame in range(index.num_frames):
-        if frame in (13, 14):
-            with pytest.raises(DecodeError, match="scan=packets tells more"):
-                alone(index, frame)
-        else:
-            assert alone(index, frame).pts == index.pts_of(0)[frame]
+    assert index.made(0) == "table"
+    with pytest.raises(DecodeError, match="scan=packets tells more"):
+        alone(index, 13)
+    assert alone(index, 12).pts == index.pts_of(0)[12]
+
+
+def test_a_table_that_goes_to_and_fro_in_an_avi_has_packets_read(tmp_path):
+    path = write(tmp_path / "a.avi", "rawvideo")
+    size = SIZE[0] * SIZE[1] * 3 // 2 + 8
+    _edit_rows(path, (13, 8, size), (14, 8, -size))
+    assert scan(path, "table").made(0) == "decoded"
 
 
 def test_zeros_are_seen_when_they_are_read(tmp_path):
