@@ -141,7 +141,8 @@ class Entries:
         self._seen[file] = content
         self._at[file.path].add(content)
         if "entry" in record:
-            made_by = {"exact": "", "table": "table"}.get(record["entry"]["made"], record["libavcodec"])
+            made = record["entry"]["made"]
+            made_by = record["libavcodec"] if made == "decoded" else "" if made == "exact" else made
             self._rows[content, made_by] = record["entry"]
 
     def _keep(self, record: dict[str, Any]) -> None:
