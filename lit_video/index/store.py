@@ -167,7 +167,7 @@ def _has_locks(path: Path) -> bool:
 
 
 def _map(path: Path) -> np.ndarray:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))  # a memmap takes microseconds for each number
 
 
 def _save(path: Path, column: np.ndarray) -> None:

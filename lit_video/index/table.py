@@ -265,10 +265,15 @@ class VideoIndex:
             LookupError: Decoding cannot begin there.
         """
         begin, end = self.columns.start_offset[video_id : video_id + 2]
-        row = int(begin + np.searchsorted(self.columns.start_frame[begin:end], frame))
+        row = int(begin + self.columns.start_frame[begin:end].searchsorted(frame))
         if row == end or self.columns.start_frame[row] != frame:
             raise LookupError(f"{self.path(video_id)}: decoding cannot begin at frame {frame}")
         return self.columns.start_at(row)
+
+    def checks_of_table(self, video_id: int) -> Int64[np.ndarray, " frames"]:
+        """Return what each frame's packet is known by, of a video indexed from its container's table; else nothing."""
+        begin, end = self.columns.start_offset[video_id : video_id + 2]
+        return self.columns.start_check[begin : end if self.made(video_id) == "table" else begin]
 
     def start_frames(self, video_id: int) -> Int64[np.ndarray, " starts"]:
         """Return the frame indices of a video from which decoding can begin, ascending."""
@@ -284,7 +289,7 @@ class VideoIndex:
     def start_before(self, video_id: int, frame: int, back: int) -> Start | None:
         """Return the start that lies `back` starts before the one at frame index `frame`, or None."""
         begin, end = self.columns.start_offset[video_id : video_id + 2]
-        row = int(begin + np.searchsorted(self.columns.start_frame[begin:end], frame)) - back
+        row = int(begin + self.columns.start_frame[begin:end].searchsorted(frame)) - back
         return self.columns.start_at(row) if row >= begin else None
 
     def starts(self, video_id: int) -> list[Start]:
