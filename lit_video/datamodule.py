@@ -107,6 +107,8 @@ class VideoDataModule(LightningDataModule):
         store_bytes: Of the store at most; None: what the disk has.
         store_packing: How frames are stored: `lossless`, `raw` (larger and faster) or `jpeg`.
         index_dir: Where the index is kept; by default in the user's cache folder.
+        scan: How it is made: from all `packets`, from containers' tables of them (`table`), or `auto`: from these where
+            packets would not tell more (`VideoIndex.scan`).
         drop_last: Leave out the last batch where it is short; of training alone.
         shard: How ranks share an epoch: `gop` (each GOP is decoded on as few ranks as can be) or `slot`.
         on_error: What to do about a frame that cannot be decoded: `raise`, `skip` or `redraw`.
@@ -167,6 +169,7 @@ class VideoDataModule(LightningDataModule):
         store_bytes: int | None = None,
         store_packing: str = "lossless",
         index_dir: str | Path | None = None,
+        scan: str = "auto",
         drop_last: bool = False,
         shard: str = "gop",
         on_error: str = "raise",
@@ -222,6 +225,7 @@ class VideoDataModule(LightningDataModule):
             clip_stride=clip_stride,
             clip_fps=clip_fps,
             ends=ends,
+            scan=scan,
         )
         if not self._choices.may_have("val") and type(self).val_dataloader is VideoDataModule.val_dataloader:
             self.val_dataloader = Unseen(self.val_dataloader)

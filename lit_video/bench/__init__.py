@@ -9,7 +9,7 @@ Is given a folder of videos; hands on rows of measurements. May not know who ask
 
 # Names of the functions in these modules, here so that a command line is read without torch.
 CONTENDERS = (
-    "baseline", "limit", "sequential", "ours", "ours_torchcodec", "chunked", "torchcodec",
+    "baseline", "limit", "seek_loop", "sequential", "ours", "ours_alone", "ours_torchcodec", "chunked", "torchcodec",
     "clips", "chunked_by_8", "torchcodec_clips",
     "imagefolder", "litdata", "blobs", "blobs_uniform",
 )  # fmt: skip

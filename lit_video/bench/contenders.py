@@ -160,6 +160,7 @@ def video_loader(
     sampler: Callable[..., Sampler] = UniformSampler,
     decoder: Callable[..., Decoder] = PyAVDecoder,
     batch_size: int | None = None,
+    lookahead: int | None = None,
 ) -> VideoLoader:
     """Return the VideoLoader of a setting."""
     return VideoLoader(
@@ -170,6 +171,7 @@ def video_loader(
         batch_size=batch_size or setting.batch_size,
         threads=setting.workers,
         lookahead_bytes=setting.lookahead_bytes,
+        lookahead=lookahead,
         seed=setting.seed,
         **setting.storage(),
     )
@@ -195,6 +197,43 @@ def chunked(setting: Setting) -> Contest:
 def ours_torchcodec(setting: Setting) -> Contest:
     """Load with VideoLoader, decoding with torchcodec."""
     return ours(setting, decoder=TorchCodecDecoder)
+
+
+def ours_alone(setting: Setting) -> Contest:
+    """Load with VideoLoader without looking ahead: each frame is decoded for itself, as `seek_loop` does."""
+    loader = video_loader(setting, setting.index(), lookahead=1)
+    return _augmented(loader, setting), loader.counts
+
+
+def seek_loop(setting: Setting) -> Contest:
+    """Seek to one random frame after another and decode up to it, on this thread, with PyAV and nothing else.
+
+    The order is that of `ours`. Files stay open, and pictures are made RGB and scaled as PyAV does it.
+    """
+    index = setting.index()
+    return _sought(index, UniformSampler(index, setting.seed), setting), None
+
+
+def _sought(index: VideoIndex, sampler: Sampler, setting: Setting) -> Batches:
+    files: dict[int, Any] = {}
+    frame_ids = itertools.chain.from_iterable(sampler.order(epoch) for epoch in itertools.count())
+    while True:
+        batch = empty_batch(setting)
+        for image, frame_id in zip(batch, frame_ids, strict=False):
+            video_id = int(index.locate(frame_id)[0])
+            if video_id not in files:
+                files[video_id] = av.open(index.path(video_id))
+                files[video_id].streams.video[0].codec_context.thread_count = 1
+            picture = _seek_to(files[video_id], int(index.pts[frame_id]))
+            pixels = picture.reformat(setting.size, setting.size, "rgb24").to_ndarray()
+            image.copy_(torch.from_numpy(pixels).permute(2, 0, 1))
+        yield batch
+
+
+def _seek_to(container: Any, pts: int) -> VideoFrame:
+    stream = container.streams.video[0]
+    container.seek(pts, stream=stream)
+    return next(picture for picture in container.decode(stream) if picture.pts is not None and picture.pts >= pts)
 
 
 def limit(setting: Setting) -> Contest:

@@ -40,7 +40,8 @@ def _how_made(index: VideoIndex) -> str:
     if not index.num_cached:
         rate = f"{index.num_frames / seconds:.0f} frames/s, {rate}"
     made = Counter(index.made(video_id) for video_id in range(index.num_videos))
-    told = f"{made['exact']} from packets, {made['decoded']} decoded once"
+    tables = f"{made['table']} from their tables, " if made["table"] else ""
+    told = f"{made['exact']} from packets, {tables}{made['decoded']} decoded once"
     return f"{files}, {told}, in {index.seconds:.2f} s ({rate})"
 
 

@@ -214,7 +214,7 @@ class CuvidDecoder:
 
     def _open_codec(self, stream: VideoStream, video_id: int) -> GpuCodec:
         skips = self._route == "hwaccel"
-        if not skips and self._index.made(video_id) != "exact":
+        if not skips and self._index.made(video_id) == "decoded":
             # Its frames were counted as FFmpeg's parser finds them, and NVIDIA's may find others.
             raise DeviceError(
                 f"{self._index.path(video_id)}: decoder.route=cuvid finds frames by timestamps, which this file does"

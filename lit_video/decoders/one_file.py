@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 
-import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
@@ -18,6 +17,7 @@ from lit_video.decoders.codecs import OpenCodec, depends_on_first_packet
 from lit_video.decoders.refusals import refused_runs
 from lit_video.index import VideoIndex
 from lit_video.index.bitstream import is_shown
+from lit_video.index.container_table import is_as_told
 from lit_video.index.landing import packets_at
 from lit_video.index.truth import OWN, Start, is_left_out
 from lit_video.media.container import UNREADABLE, Seek, demux, number_of, only_stream, open_video, reason_of, seek
@@ -25,6 +25,7 @@ from lit_video.planning.planner import GopRead
 
 # Starts before one at which reading cannot begin, counted backwards, that are tried in its place.
 EARLIER = (1, 4, 16)
+OTHER_PACKET = "its packet is damaged, or not the one that the container's table tells of; data.scan=packets tells more"
 
 
 class OpenVideo:
@@ -47,7 +48,8 @@ class OpenVideo:
         self._trust_flags, self._lost = trust_flags, lost
         self._path = index.path(video_id)
         self._pts = index.pts_of(video_id)
-        self._exact, self._codec_name = index.made(video_id) == "exact", index.codec(video_id)
+        self._exact, self._codec_name = index.made(video_id) != "decoded", index.codec(video_id)
+        self._checks = index.checks_of_table(video_id)
         # Safe under this rule only: H.264, one thread, a pts for each packet that names one picture. HEVC, AV1 and
         # MPEG-4 gave wrong or missing pictures when they were skipped.
         self._skips = skip_unwanted and self._exact and self._codec_name == "h264"
@@ -206,6 +208,8 @@ class OpenVideo:
         for packet in packets:
             if not packet.size:
                 break
+            if len(self._checks) and not self._is_as_told(packet):
+                return None
             if packet.pts is not None and packet.pts in self._damaged:
                 last = packet.pts if last is None else max(last, packet.pts)
                 continue
@@ -230,8 +234,17 @@ class OpenVideo:
                 self._codec.spoil()
             return damaged
         if last is not None:
-            self._next_frame = int(np.searchsorted(self._pts, last, side="right"))
+            self._next_frame = int(self._pts.searchsorted(last, side="right"))
         return None
+
+    def _is_as_told(self, packet: Packet) -> bool:
+        """Tell whether a packet is the one of its time in the container's table, by which the file was indexed."""
+        frame = len(self._pts) if packet.pts is None else int(self._pts.searchsorted(packet.pts))
+        is_known = frame < len(self._pts) and self._pts[frame] == packet.pts
+        if is_known and is_as_told(packet, self._stream.codec_context, int(self._checks[frame])):
+            return True
+        self.cause = OTHER_PACKET
+        return False
 
     def _pick(
         self, pictures: Iterable[VideoFrame], wanted: dict[int, int], begin: int
@@ -279,9 +292,19 @@ class OpenVideo:
         if damage and damage[0].first <= read.frame_indices[-1]:  # nothing was tried from before damage to behind it
             yield start
             return
-        earlier = (self._index.start_before(self._video_id, read.start, back) for back in EARLIER)
-        places = dict.fromkeys([start, *(place for place in earlier if place is not None), Start(0)])
-        yield from (place for place in places if place.how is Seek.BEGINNING or place.frame not in self._lost)
+        seen = set[Start]()
+        for place in self._nearest_first(read, start):
+            if place not in seen and (place.how is Seek.BEGINNING or place.frame not in self._lost):
+                seen.add(place)
+                yield place
+
+    def _nearest_first(self, read: GopRead, start: Start) -> Iterator[Start]:
+        yield start
+        for back in EARLIER:
+            earlier = self._index.start_before(self._video_id, read.start, back)
+            if earlier is not None:
+                yield earlier
+        yield Start(0)
 
     def _go_to(self, start: Start) -> Iterable[Packet | None] | None:
         """Return the packets from a start on, or None where seeking lands elsewhere.

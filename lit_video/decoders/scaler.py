@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lit_video.decoders.geometry import fit_picture
 from lit_video.decoders.sdr import STORED_FORMAT, to_sdr
-from lit_video.media.picture import AS_STORED, FULL_RANGE, HLG, LIMITED_RANGE, PQ, Presentation, colours_of, plane_rows
+from lit_video.media.picture import AS_STORED, FULL_RANGE, HLG, LIMITED_RANGE, PQ, Presentation, colours_of, rows_of
 
 # FFmpeg's numbers of colour matrices (AVColorSpace). What swscale lacks is taken as not tagged, and BT.2020 of constant
 # luminance as the other one.
@@ -74,8 +74,9 @@ class Scaler:
         if is_mapped:
             frame = to_sdr(frame, transfer, int(picture.color_primaries))
         rows = out.numpy()  # torch would divide a copy of this size between threads that wait for each other
+        planes = frame.planes
         for channel, plane in enumerate(RGB_PLANES):
-            np.copyto(rows[channel], plane_rows(frame, plane))
+            np.copyto(rows[channel], rows_of(planes[plane], 1))
 
     def _tag(self, picture: VideoFrame, presentation: Presentation) -> int:
         """Have the picture say explicitly how it is to be taken, and return its transfer."""

@@ -92,7 +92,7 @@ class TorchCodecDecoder:
             DecodeError: A frame cannot be had exactly.
             DeviceError: The file would have been decoded on the CPU in the place of the GPU.
         """
-        if self._index.made(read.video_id) != "exact" and self.device.type != "cpu":
+        if self._index.made(read.video_id) == "decoded" and self.device.type != "cpu":
             raise DeviceError(
                 f"{self._index.path(read.video_id)}: torchcodec finds frames by their times, and those of this file"
                 " do not tell its frames apart.\nUse decoder=pyav for these videos, or decoder.device=cpu"

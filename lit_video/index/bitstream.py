@@ -7,6 +7,7 @@ codec's specification names them.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator
 
 from lit_video.index.headers import h264_sequence
@@ -25,6 +26,8 @@ MPEG_HEADERS = {
     "vc1": (0x0D, frozenset({0x0E, 0x0F})),
 }
 HEVC_BREAKS = frozenset({16, 17, 18, 36, 37})
+FFV1_FOOTERS = 8, 3  # bytes at the end of a slice, with and without a checksum
+BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def is_clean_start(codec: str, packet: bytes, extradata: bytes | None) -> bool:
@@ -276,6 +279,38 @@ def is_cut_short(codec: str, packet: memoryview, extradata: bytes | None) -> boo
     while width and place + width < len(packet):
         place += width + int.from_bytes(packet[place : place + width], "big")
     return bool(width) and place > len(packet)
+
+
+def has_wrong_checksum(codec: str, packet: bytes | memoryview, extradata: bytes | None) -> bool:
+    """Tell whether a packet of FFV1 has checksums, and one is wrong, or is not where it should be.
+
+    RFC 9043, section 4.9: a slice ends in its size (3 bytes), and where there are checksums, in an error status and a
+    CRC that makes that of the whole slice 0. FFmpeg's decoder hides such damage and does not say so.
+    """
+    if codec != "ffv1" or not extradata:  # before version 3 there are none
+        return False
+    data = bytes(packet)
+    if _ffv1_slices(data, FFV1_FOOTERS[1]):
+        return False
+    slices = _ffv1_slices(data, FFV1_FOOTERS[0])
+    return not slices or any(_ffv1_crc(one) for one in slices)
+
+
+def _ffv1_slices(data: bytes, footer: int) -> list[bytes]:
+    """Return the slices of a packet, the last one first; none if footers of so many bytes do not fit."""
+    slices, end = list[bytes](), len(data)
+    while end >= footer:
+        begin = end - footer - int.from_bytes(data[end - footer : end - footer + 3], "big")
+        if begin < 0:
+            return []
+        slices.append(data[begin:end])
+        end = begin
+    return slices if end == 0 else []
+
+
+def _ffv1_crc(data: bytes) -> int:
+    """Return the CRC with 0x04C11DB7, which begins with 0 and takes first bits first: zlib's takes the last."""
+    return zlib.crc32(data.translate(BITS_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
 
 
 def _length_width(codec: str, extradata: bytes | None) -> int:

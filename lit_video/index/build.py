@@ -8,18 +8,20 @@ import time
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 
-from lit_video.index.columns import Skipped, Stored, columns_of
+from lit_video.index.columns import MADE, Skipped, Stored, columns_of
+from lit_video.index.container_table import SCANS
 from lit_video.index.crew import Crew, Named, found_with, identify
 from lit_video.index.entries import Entries, File, Unusable, libavcodec
 from lit_video.index.files import find_files, request_key
 from lit_video.index.scan import Entry, NotAVideo, scan_file
 from lit_video.index.store import load, note_asked_for, only_writer, save
-from lit_video.support.errors import DataError, IndexStoreError, Interrupted
+from lit_video.support.errors import DataError, IndexStoreError, Interrupted, check_choice
 from lit_video.support.screen import screen
 
 
@@ -28,23 +30,37 @@ def build(
     index_dir: str | Path | None,
     progress: bool,
     exclude: Sequence[str] = (),
+    scan: str = "auto",
 ) -> tuple[Stored, int, float]:
     """Do what `VideoIndex.scan` promises, and return it, how many videos were reused, and the seconds it took."""
     began = time.perf_counter()
+    check_choice("scan", scan, SCANS)
     found = find_files(paths, exclude)
     if progress:
         for line in found.told():
             screen(stderr=True).print(line, soft_wrap=True)
     named = [identify(path) for path in found.files]
     folder = Path(index_dir).expanduser() if index_dir else default_folder()
-    request = key_of_request(paths, exclude)
+    request = key_of_request(paths, exclude, scan)
     stored = _load_if_unchanged(folder, request, named)
     num_cached = len(stored.columns.offset) - 1 if stored else 0
     if stored is None:
-        stored, num_cached = _make(folder, request, named, progress, must_be_kept=bool(index_dir))
+        stored, num_cached = _make(folder, request, named, scan, progress, must_be_kept=bool(index_dir))
     elif stored.folder is not None:
         note_asked_for(folder, stored.folder)
+    if progress and scan == "table":
+        _tell_of_packets(stored)
     return stored, num_cached, time.perf_counter() - began
+
+
+def _tell_of_packets(stored: Stored) -> None:
+    others = np.flatnonzero(stored.columns.made != MADE.index("table"))
+    if len(others):
+        screen(stderr=True).print(
+            f"The packets of {len(others)} of {len(stored.columns.made)} videos were read, such as"
+            f" {stored.columns.path(int(others[0]))}: their pictures refer to others, or no whole table lists them.",
+            soft_wrap=True,
+        )
 
 
 def default_folder() -> Path:
@@ -52,9 +68,9 @@ def default_folder() -> Path:
     return platformdirs.user_cache_path("lit_video") / "index"
 
 
-def key_of_request(paths: str | Path | Sequence[str | Path], exclude: Sequence[str] = ()) -> str:
+def key_of_request(paths: str | Path | Sequence[str | Path], exclude: Sequence[str] = (), scan: str = "auto") -> str:
     """Return what the index for these paths is found by, for who decodes by this libavcodec."""
-    parts = [libavcodec(), *request_key(paths), "", *exclude]
+    parts = [libavcodec(), scan, *request_key(paths), "", *exclude]
     return hashlib.blake2b("\0".join(parts).encode(errors="surrogateescape"), digest_size=12).hexdigest()
 
 
@@ -85,7 +101,9 @@ def _file_of(skipped: Skipped) -> File:
     return File(skipped.path, skipped.size_bytes, skipped.mtime_ns)
 
 
-def _make(folder: Path, request: str, named: Sequence[Named], progress: bool, must_be_kept: bool) -> tuple[Stored, int]:
+def _make(
+    folder: Path, request: str, named: Sequence[Named], scan: str, progress: bool, must_be_kept: bool
+) -> tuple[Stored, int]:
     """Return the index, kept in the folder if that can be written, and how many videos were reused."""
     with ExitStack() as stack:
         try:
@@ -94,10 +112,10 @@ def _make(folder: Path, request: str, named: Sequence[Named], progress: bool, mu
             if must_be_kept:
                 raise
             _warn_not_kept(error)
-            return _put_together(Entries(folder, are_kept=False), named, progress)
+            return _put_together(Entries(folder, False, scan), named, scan, progress)
         if stored := _load_if_unchanged(folder, request, named):  # by another process, for which this one waited
             return stored, len(stored.columns.offset) - 1
-        made, num_cached = _put_together(Entries(folder), named, progress)
+        made, num_cached = _put_together(Entries(folder, True, scan), named, scan, progress)
         return _save(folder, request, made, must_be_kept), num_cached
 
 
@@ -115,9 +133,9 @@ def _warn_not_kept(error: IndexStoreError) -> None:
     warnings.warn(f"The index is made, and not kept: {error}", stacklevel=2)
 
 
-def _put_together(entries: Entries, named: Sequence[Named], progress: bool) -> tuple[Stored, int]:
+def _put_together(entries: Entries, named: Sequence[Named], scan: str, progress: bool) -> tuple[Stored, int]:
     """Return the index of what is known of the files, and of what is found out now."""
-    crew = Crew(entries, _scan)
+    crew = Crew(entries, partial(_scan, scan))
     try:
         found = crew.look_at(named, progress)
     except Interrupted as error:
@@ -146,8 +164,8 @@ def _nothing_usable(skipped: Sequence[Skipped]) -> str:
     )
 
 
-def _scan(path: str) -> Entry | str:
+def _scan(scan: str, path: str) -> Entry | str:
     try:
-        return scan_file(Path(path))
+        return scan_file(Path(path), scan)
     except NotAVideo as error:
         return str(error)

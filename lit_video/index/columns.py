@@ -15,7 +15,7 @@ from lit_video.index.scan import Entry
 from lit_video.index.truth import Start
 from lit_video.media.container import Seek
 
-MADE = ("exact", "decoded")
+MADE = ("exact", "decoded", "table")
 
 
 class Skipped(NamedTuple):

@@ -15,12 +15,13 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from lit_video.index.bitstream import is_cut_short, may_hide_losses, picture_units
+from lit_video.index.bitstream import has_wrong_checksum, is_cut_short, may_hide_losses, picture_units
 from lit_video.index.keyframes import Keyframes
 from lit_video.index.references import MISSING, REFERS, Chain, references_of
 
 ZEROS = "part of it was overwritten with zeros"
 INCOMPLETE = "the container says that part of it was lost"
+CHECKSUM = "its checksum is wrong"
 CUT_SHORT = "its packet is cut short"
 DOUBTFUL = "it decodes in two ways: something of it is missing"
 FLAGGED = "the decoder says that it is damaged"
@@ -203,24 +204,31 @@ class Packets:
             why = INCOMPLETE
         elif is_cut_short(self.codec, data, self._extradata):
             why = CUT_SHORT
-        elif self._has_zeros(data):
-            why = ZEROS
         else:
-            why = DOUBTFUL if len(self.why) in self._doubtful else ""
+            why = damage_in(self.codec, data, self._extradata)
+            why = why or (DOUBTFUL if len(self.why) in self._doubtful else "")
         return "" if why in self.common else why
 
-    def _has_zeros(self, data: memoryview) -> bool:
-        run = ZERO_RUN.get(self.codec)
-        if run is None:
-            return False
-        whole = bytes(data)
-        if bytes(run) in whole:
-            return True
-        for unit in picture_units(self.codec, whole, self._extradata):
-            kept = unit.rstrip(b"\0")
-            if len(unit) - len(kept) > STUFFED or any(zeros in kept for zeros in NO_ZEROS):
-                return True
+
+def damage_in(codec: str, packet: Packet | memoryview, extradata: bytes | None) -> str:
+    """Return what damage the bits of a packet show, whatever comes before and after it; empty where they show none."""
+    if _has_zeros(codec, packet, extradata):
+        return ZEROS
+    return CHECKSUM if has_wrong_checksum(codec, memoryview(packet), extradata) else ""
+
+
+def _has_zeros(codec: str, packet: Packet | memoryview, extradata: bytes | None) -> bool:
+    run = ZERO_RUN.get(codec)
+    if run is None:
         return False
+    whole = bytes(packet)
+    if bytes(run) in whole:
+        return True
+    for unit in picture_units(codec, whole, extradata):
+        kept = unit.rstrip(b"\0")
+        if len(unit) - len(kept) > STUFFED or any(zeros in kept for zeros in NO_ZEROS):
+            return True
+    return False
 
 
 def times_after_gaps(times: Iterable[int]) -> set[int]:

@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 
 import av
 
+from lit_video.index.container_table import is_enough
 from lit_video.index.digest import is_of_all_bytes
 from lit_video.index.records import line_of, packed, record_of, unpacked
 from lit_video.index.scan import Entry
 
-VERSION = 1  # of what a scan tells and how it is written; files of others are not looked at
+VERSION = 2  # of what a scan tells and how it is written; files of others are not looked at
 MOST_FILES = 32  # more that nobody writes to any more are made one
 IDLE_SECONDS = 2 * 86400.0  # after which nobody writes to a file any more
 
@@ -68,18 +69,20 @@ class Entries:
     Args:
         folder: Where they are. It need not be there.
         are_kept: Add to them there.
+        scan: As `scan_file` takes it: entries of less than that asks for are passed over.
 
     Attributes:
         are_kept: Whether what is found out is on disk as soon as it is.
     """
 
-    def __init__(self, folder: Path, are_kept: bool = True) -> None:
+    def __init__(self, folder: Path, are_kept: bool = True, scan: str = "packets") -> None:
+        self._scan = scan
         self._folder, self.are_kept = folder / f"entries-{VERSION}", are_kept
         self._lock = threading.Lock()
         self._writes: FileIO | None = None
         self._seen: dict[File, str | Unusable] = {}  # content, or why there is none
         self._at: defaultdict[str, set[str]] = defaultdict(set)  # contents that were at a path
-        self._rows: dict[tuple[str, str], dict[str, Any]] = {}  # by content, and libavcodec where that matters
+        self._rows: dict[tuple[str, str], dict[str, Any]] = {}  # by content, and what it was made by where that matters
         for line in self._lines():
             if record := record_of(line):
                 self._note(record)
@@ -125,7 +128,9 @@ class Entries:
         return None if row is None else unpacked(row, bytes.fromhex(content.partition("-")[0]))
 
     def _row(self, content: str) -> dict[str, Any] | None:
-        return self._rows.get((content, "")) or self._rows.get((content, libavcodec()))
+        found = self._rows.get((content, "")) or self._rows.get((content, libavcodec()))
+        told = self._rows.get((content, "table"))
+        return found or (told if told is not None and is_enough(told["codec"], self._scan) else None)
 
     def _note(self, record: dict[str, Any]) -> None:
         file = File(record["path"], record["size_bytes"], record["mtime_ns"])
@@ -136,8 +141,9 @@ class Entries:
         self._seen[file] = content
         self._at[file.path].add(content)
         if "entry" in record:
-            decoded_by = "" if record["entry"]["made"] == "exact" else record["libavcodec"]
-            self._rows[content, decoded_by] = record["entry"]
+            made = record["entry"]["made"]
+            made_by = record["libavcodec"] if made == "decoded" else "" if made == "exact" else made
+            self._rows[content, made_by] = record["entry"]
 
     def _keep(self, record: dict[str, Any]) -> None:
         with self._lock:

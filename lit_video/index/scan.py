@@ -1,5 +1,6 @@
 """One video file -> one entry of the index: its packets are read, its pictures are not decoded.
 
+Where each picture stands alone, the container's own table may do in the place of the packets (`container_table.py`).
 Two things are decoded all the same. The first picture, because PyAV tells rotation, colour and the pixel format that
 the decoder makes only of pictures. And every picture, where packets cannot be trusted to say which pictures will come
 out (`truth.py`): then the entry is marked `decoded`.
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from av.container import InputContainer
@@ -31,6 +32,7 @@ from lit_video.index.bitstream import (
     is_shown,
     may_be_interlaced,
 )
+from lit_video.index.container_table import is_enough, told_by_table
 from lit_video.index.crop import crop_of
 from lit_video.index.damage import Packets, Run, runs_of
 from lit_video.index.digest import UNKNOWN
@@ -89,7 +91,8 @@ class Entry:
         pixel_format: FFmpeg's name of the format that the decoder makes.
         matrix: FFmpeg's number of the colour matrix, the first picture's own or the container's (2: not tagged).
         range: FFmpeg's number of the colour range, likewise (0: not tagged, 1: limited, 2: full).
-        made: `exact` (from packets) or `decoded` (all pictures were decoded once).
+        made: `exact` (from packets), `table` (from the container's table of them) or `decoded` (all pictures were
+            decoded once).
         pts: Of each picture in presentation order; where `decoded`, as the decoder gave it, ascending or not.
         starts: Where decoding can begin, ascending, frame 0 first.
         damage: Frames that are damaged, ascending.
@@ -123,8 +126,24 @@ class Entry:
     digest: bytes = UNKNOWN
 
 
-def scan_file(path: Path) -> Entry:
+class Found(NamedTuple):
+    """What was found out about a file's frames: a part of its entry, which says what each is."""
+
+    made: str
+    pts: Int64[np.ndarray, " frames"]
+    starts: list[Start]
+    damage: Sequence[Run] = ()
+    left_out: Sequence[int] = ()
+    expected: int = 0
+
+
+def scan_file(path: Path, scan: str = "packets") -> Entry:
     """Return the entry of the video at `path`.
+
+    Args:
+        path: Of the file.
+        scan: Read its `packets`, or believe its container's `table` where that is whole, or `auto`: where the packets
+            would not tell more.
 
     Raises:
         NotAVideo: With the reason, if there is nothing to decode in it.
@@ -138,7 +157,16 @@ def scan_file(path: Path) -> Entry:
         with open_video(path) as container:
             stream = choose_stream(container)
             colours, crop = container_colours(stream), crop_of(path, container, stream.index)
-            return _scan(path, container, only_stream(container, stream.index), colours, crop)
+            number = stream.index
+            stream = only_stream(container, number)
+            if not is_enough(stream.codec_context.codec.canonical_name, scan):
+                return _scan(path, container, stream, colours, crop)
+            told = told_by_table(path, container, stream)
+            if told is not None:
+                found = Found("table", told.pts, told.starts, expected=len(told.pts))
+                return _entry(stream, told.first, colours, crop, found)
+        with open_video(path) as container:
+            return _scan(path, container, only_stream(container, number), colours, crop)
     except UNREADABLE as error:
         reason = reason_of(error)
         raise NotAVideo(reason[:1].lower() + reason[1:]) from error
@@ -157,15 +185,22 @@ def _scan(
             packets = _read(again, only_stream(again, stream.index), common, doubtful)
     packets.seen.note_gaps()
     seekable = not SEEKABLE_BY_TIME.isdisjoint(container.format.name.split(","))
-    left_out: list[int] = []
     if seekable and packets.can_be_trusted() and starts_hold(path, stream.index, packets.recovery_points()):
-        made, (pts, starts), damage = "exact", packets.frames(), packets.damage()
+        found = Found("exact", *packets.frames(), packets.damage())
     else:
-        made = "decoded"
-        pts, starts, damage, left_out = _decode(path, stream, packets.seen)
-    colours = colours_of(picture, packets.codec, said)
+        found = Found("decoded", *_decode(path, stream, packets.seen))
+    expected = _expected(container, stream, packets, len(found.pts))
+    return _entry(stream, picture, said, crop, found._replace(expected=expected))
+
+
+def _entry(
+    stream: VideoStream, picture: VideoFrame, said: Colours, crop: tuple[int, int, int, int], found: Found
+) -> Entry:
+    """Return the entry of a file: of its frames what was found, and the rest as its first picture says."""
+    codec = stream.codec_context.codec.canonical_name
+    colours = colours_of(picture, codec, said)
     rotation, mirrored = orientation_of(picture)
-    crop = (crop[0] + _columns_not_cut_off(packets.codec, stream, picture), *crop[1:])
+    crop = (crop[0] + _columns_not_cut_off(codec, stream, picture), *crop[1:])
     if crop[0] + crop[2] >= picture.width or crop[1] + crop[3] >= picture.height:
         crop = NO_CROP  # nothing would be left
     return Entry(
@@ -175,19 +210,14 @@ def _scan(
         height=picture.height - crop[1] - crop[3],
         rotation=rotation,
         aspect=float(_fraction(stream.sample_aspect_ratio)),
-        codec=packets.codec,
+        codec=codec,
         pixel_format=picture.format.name,
         matrix=colours.matrix,
         range=colours.range,
-        made=made,
-        pts=pts,
-        starts=starts,
-        damage=damage,
-        expected=_expected(container, stream, packets, len(pts)),
-        left_out=left_out,
         mirrored=mirrored,
         crop=crop,
         transfer=colours.transfer,
+        **found._asdict(),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from lit_video.index.clips import ClipShape
+from lit_video.index.container_table import SCANS
 from lit_video.index.frame_labels import FrameLabels, read_frame_labels
 from lit_video.index.intervals import Stretches, read_intervals
 from lit_video.index.labels import Description, Labels, check_labels
@@ -19,7 +20,7 @@ from lit_video.index.population import Population
 from lit_video.index.selection import Rate, check_choice_of_frames
 from lit_video.index.splits import Split, Splits, check_split, split_stretches, split_videos
 from lit_video.index.table import VideoIndex
-from lit_video.support.errors import DataError
+from lit_video.support.errors import DataError, check_choice
 
 STAGES = ("train", "val", "test", "predict")
 Root = str | Path | Sequence[str | Path]
@@ -58,8 +59,10 @@ class Choices:
     clip_stride: int = 1
     clip_fps: Rate = None
     ends: str = "inside"
+    scan: str = "auto"
 
     def __post_init__(self) -> None:
+        check_choice("scan", self.scan, SCANS)
         check_labels(self.labels, self.label_kind, self.missing)
         check_choice_of_frames(self.stride, self.fps, self.every_seconds, self.keyframes_only)
         ClipShape.made_of(self.clip_length, self.clip_stride, self.clip_fps, self.ends)
@@ -114,12 +117,10 @@ class Stages:
     def __init__(self, choices: Choices, index_dir: str | Path | None, progress: bool) -> None:
         self._choices = choices
         roots = choices.other_roots()
-        others = {
-            stage: VideoIndex.scan(root, index_dir, progress, choices.excluded_files) for stage, root in roots.items()
-        }
+        how = index_dir, progress, choices.excluded_files, choices.scan
+        others = {stage: VideoIndex.scan(root, *how) for stage, root in roots.items()}
         # Last, so that `VideoIndex.load` gives this one.
-        index = VideoIndex.scan(choices.root, index_dir, progress, choices.excluded_files).with_roots(choices.root)
-        self.index = self._labelled(index)
+        self.index = self._labelled(VideoIndex.scan(choices.root, *how).with_roots(choices.root))
         self._others = {stage: self._labelled_as_trained(other, stage) for stage, other in others.items()}
         self._made: dict[str, Population] = {}
         _ = self._splits

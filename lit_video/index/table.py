@@ -58,6 +58,7 @@ class VideoIndex:
         index_dir: str | Path | None = None,
         progress: bool = True,
         exclude: Sequence[str] = (),
+        scan: str = "auto",
     ) -> VideoIndex:
         """Index the videos behind `paths`, reading only files that are new or changed since the last time.
 
@@ -66,12 +67,16 @@ class VideoIndex:
             index_dir: The folder to keep the index in; the user's cache folder by default.
             progress: Show a progress bar while files are read, and say what was left out.
             exclude: Globs of files to leave out, matched with the ends of paths: `*_proxy.mp4`, `takes/old/*`.
+            scan: `packets`: all packets of a file are read. `table`: where each picture stands alone, the container's
+                table of them does, if it is whole; damage then shows when a frame is read. `auto`: only where packets
+                are not looked at for damage either (`container_table.NOTHING_LOST`).
 
         Raises:
             DataError: Nothing there, or nothing usable.
             IndexStoreError: `index_dir` cannot be written.
+            ValueError: `scan` is none of these.
         """
-        stored, num_cached, seconds = build(paths, index_dir, progress, exclude)
+        stored, num_cached, seconds = build(paths, index_dir, progress, exclude, scan)
         return VideoIndex(*stored, num_cached, seconds)
 
     @staticmethod
@@ -202,7 +207,7 @@ class VideoIndex:
         return self.names[int(self.columns.pixel_format[video_id])]
 
     def made(self, video_id: int) -> str:
-        """Return how a video's entry was made: `exact` from packets, or `decoded` once."""
+        """Return how a video's entry was made: `exact` from packets, from its container's `table`, `decoded` once."""
         return MADE[self.columns.made[video_id]]
 
     def presentation(self, video_id: int) -> Presentation:
@@ -260,10 +265,15 @@ class VideoIndex:
             LookupError: Decoding cannot begin there.
         """
         begin, end = self.columns.start_offset[video_id : video_id + 2]
-        row = int(begin + np.searchsorted(self.columns.start_frame[begin:end], frame))
+        row = int(begin + self.columns.start_frame[begin:end].searchsorted(frame))
         if row == end or self.columns.start_frame[row] != frame:
             raise LookupError(f"{self.path(video_id)}: decoding cannot begin at frame {frame}")
         return self.columns.start_at(row)
+
+    def checks_of_table(self, video_id: int) -> Int64[np.ndarray, " frames"]:
+        """Return what each frame's packet is known by, of a video indexed from its container's table; else nothing."""
+        begin, end = self.columns.start_offset[video_id : video_id + 2]
+        return self.columns.start_check[begin : end if self.made(video_id) == "table" else begin]
 
     def start_frames(self, video_id: int) -> Int64[np.ndarray, " starts"]:
         """Return the frame indices of a video from which decoding can begin, ascending."""
@@ -279,7 +289,7 @@ class VideoIndex:
     def start_before(self, video_id: int, frame: int, back: int) -> Start | None:
         """Return the start that lies `back` starts before the one at frame index `frame`, or None."""
         begin, end = self.columns.start_offset[video_id : video_id + 2]
-        row = int(begin + np.searchsorted(self.columns.start_frame[begin:end], frame)) - back
+        row = int(begin + self.columns.start_frame[begin:end].searchsorted(frame)) - back
         return self.columns.start_at(row) if row >= begin else None
 
     def starts(self, video_id: int) -> list[Start]:

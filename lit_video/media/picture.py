@@ -122,8 +122,12 @@ def right_angle(degrees: float) -> int:
 
 def plane_rows(frame: VideoFrame, index: int) -> np.ndarray:
     """Return plane `index` of a picture in system memory: uint8 [height, bytes per row], padding cut off, no copy."""
-    plane: Any = frame.planes[index]  # a buffer, which its type does not say
     pixel_bytes = sum((c.bits + 7) // 8 for c in frame.format.components if c.plane == index)
+    return rows_of(frame.planes[index], pixel_bytes)
+
+
+def rows_of(plane: Any, pixel_bytes: int) -> np.ndarray:
+    """Return a plane, a buffer, of pixels of so many bytes, as `plane_rows` does."""
     line_bytes = abs(plane.line_size)
     rows = np.frombuffer(plane, np.uint8, count=line_bytes * plane.height).reshape(plane.height, line_bytes)
     return rows[:: 1 if plane.line_size >= 0 else -1, : plane.width * pixel_bytes]

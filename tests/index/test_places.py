@@ -24,7 +24,7 @@ MANY = 320  # more keyframes than were ever tried
 
 
 def scan(path):
-    return VideoIndex.scan(path, path.with_name(f"index-{path.name}"), progress=False)
+    return VideoIndex.scan(path, path.with_name(f"index-{path.name}"), progress=False, scan="packets")
 
 
 def write(path, codec, gop, b_frames=0, frames=None, **arguments):
@@ -138,11 +138,21 @@ def test_where_a_decoder_remembers_files_are_opened_anew(name, tmp_path):
     assert verify(index, 0).ok
 
 
-def test_one_repeated_time_harms_its_own_gop_only(tmp_path):
-    path = tmp_path / "a.mkv"
-    retimed(path, "libx264", 0, lambda number, time: time + (number == 24))
+@pytest.mark.parametrize(
+    ("ending", "codec", "b_frames"),
+    [("mkv", "libx264", 0), ("mkv", "libx265", 2), ("mp4", "libx264", 2), ("mp4", "libx265", 2), ("ts", "libx264", 2)],
+)
+@pytest.mark.parametrize("odd", [21, 24], ids=["behind the keyframe", "in the middle"])
+def test_one_repeated_time_harms_its_own_gop_only(ending, codec, b_frames, odd, tmp_path):
+    path = tmp_path / f"a.{ending}"
+    more = 5 if b_frames else 0  # so that no time comes before that of decoding
+    retimed(path, codec, b_frames, lambda number, time: more + time + (1 if number == odd else 0))
+    with av.open(str(path)) as container:
+        times = [packet.pts for packet in container.demux(video=0) if packet.size]
+    assert len(set(times)) == len(times) - 1
     index = scan(path)
-    assert len(index.starts(0)) == 5
+    assert [start.frame for start in index.starts(0)] == [0, 10, 20, 30, 40]
+    assert not any(start.how.is_anew for start in index.starts(0)[1:])
     assert verify(index, 0).ok
 
 
