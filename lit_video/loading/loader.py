@@ -423,7 +423,7 @@ class VideoLoader:
                 self.start_method,
                 self.threads,
                 self._make_decoder,
-                self.index,
+                self.index.for_workers(),
                 self.size,
                 tiers,
             )

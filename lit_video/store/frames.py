@@ -82,7 +82,7 @@ class FrameStore:
     ) -> None:
         if num_bytes is not None and num_bytes < 1:
             raise ValueError(f"num_bytes must be at least 1, or None for what the disk has, got {num_bytes}")
-        self._arguments = Path(folder), index, look, size, packing, num_bytes, quality
+        self._arguments = Path(folder), index.for_workers(), look, size, packing, num_bytes, quality
         self._folder, self._index, self._num_bytes = Path(folder), index, num_bytes
         self.index, self.folder = index, Path(folder)
         self.packing = make_packing(packing, quality)
