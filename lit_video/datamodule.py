@@ -14,6 +14,7 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
+from lit_video.decoders.form import Form, with_form
 from lit_video.decoders.geometry import parse_size
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import Population, Samples, VideoIndex
@@ -114,6 +115,8 @@ class VideoDataModule(LightningDataModule):
         drop_last: Leave out the last batch where it is short; of training alone.
         shard: How ranks share an epoch: `gop` (each GOP is decoded on as few ranks as can be) or `slot`.
         on_error: What to do about a frame that cannot be decoded: `raise`, `skip` or `redraw`.
+        dtype: Of `image`: `uint8`, or `uint16` for more than 8 bits, with samples as they are in the file.
+        channels: Of `image`: 3, or 1 for grey.
         progress: Show a progress bar while files are indexed.
 
     Attributes:
@@ -175,6 +178,8 @@ class VideoDataModule(LightningDataModule):
         drop_last: bool = False,
         shard: str = "gop",
         on_error: str = "raise",
+        dtype: str = "uint8",
+        channels: int = 3,
         progress: bool = True,
     ) -> None:
         super().__init__()
@@ -198,7 +203,10 @@ class VideoDataModule(LightningDataModule):
             "drop_last": drop_last,
             "shard": shard,
             "on_error": on_error,
+            "dtype": dtype,
+            "channels": channels,
         }
+        with_form(decoder, dtype, channels)  # refuses what the decoder does not write
         check_arguments(batch_size=batch_size, seed=seed, clip_length=clip_length or 1, **self._loader_arguments)
         if max_eval_samples is not None and (not isinstance(max_eval_samples, int) or max_eval_samples < 1):
             raise ValueError(f"max_eval_samples must be at least 1, got {max_eval_samples!r}")
@@ -257,7 +265,9 @@ class VideoDataModule(LightningDataModule):
         self._check_same_on_all_ranks()
         assert self.index is not None
         # Which tells what it cannot decode before anything is trained.
-        self._make_decoder(self.index, parse_size(self._loader_arguments["size"])).close()
+        arguments = self._loader_arguments
+        make_decoder = with_form(self._make_decoder, arguments["dtype"], arguments["channels"])
+        make_decoder(self.index, parse_size(arguments["size"])).close()
 
     def train_dataloader(self) -> LightningBatches | VideoLoader:
         """Return what Lightning iterates: the loader's batches, from the place on that comes next.
@@ -450,11 +460,11 @@ class VideoDataModule(LightningDataModule):
     def _arguments_of_evaluation(self, samples: Population) -> dict[str, Any]:
         """Return a loader's arguments where each sample is wanted once, in order, and memory is the training's."""
         arguments = self._loader_arguments
-        height, width = parse_size(arguments["size"])
-        batch = 3 * height * width * self.batch_size * samples.frames_per_sample
+        form = Form(*parse_size(arguments["size"]), arguments["channels"], arguments["dtype"])
+        batch = form.num_bytes * self.batch_size * samples.frames_per_sample
         memory = min(arguments["lookahead_bytes"], EVALUATION_BATCHES * batch)
         if arguments["store"] is not None:
-            memory = max(memory, 3 * height * width * least_slots(self.batch_size * samples.frames_per_sample))
+            memory = max(memory, form.num_bytes * least_slots(self.batch_size * samples.frames_per_sample))
         changed = {"lookahead_bytes": memory, "lookahead": None, "keep": "raw", "drop_last": False, "pad_last": True}
         return arguments | changed
 

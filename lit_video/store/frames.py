@@ -199,7 +199,7 @@ class FrameStore:
         self._said |= video_ids
 
     def get(
-        self, frame_ids: Sequence[int] | Int64[np.ndarray, " n"], out: UInt8[np.ndarray, "n 3 height width"]
+        self, frame_ids: Sequence[int] | Int64[np.ndarray, " n"], out: UInt8[np.ndarray, "n channels height row"]
     ) -> Bool[np.ndarray, " n"]:
         """Write frames into `out`, and return which of them were there and whole.
 
@@ -243,7 +243,7 @@ class FrameStore:
         frame_ids: Int64[np.ndarray, " n"],
         kinds: list[int],
         values: list[Any],
-        out: UInt8[np.ndarray, "n 3 height width"],
+        out: UInt8[np.ndarray, "n channels height row"],
         served: Bool[np.ndarray, " n"],
     ) -> None:
         """Unpack what is whole, neighbours that are packed alike as one block."""
@@ -258,7 +258,7 @@ class FrameStore:
 
     @staticmethod
     def _unpack_block(
-        kind: int, places: list[int], values: list[Any], out: UInt8[np.ndarray, "n 3 height width"]
+        kind: int, places: list[int], values: list[Any], out: UInt8[np.ndarray, "n channels height row"]
     ) -> bool:
         """Tell whether frames could be unpacked: a whole value may be a frame of another make of lit_video."""
         try:
