@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
-from multiprocessing.pool import ThreadPool
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from jaxtyping import Int64
 from lit_video.index.columns import Skipped, Stored, columns_of
 from lit_video.index.crew import Crew, found_with, identify
 from lit_video.index.entries import Entries, Unusable, libavcodec
-from lit_video.index.files import AT_ONCE, TOGETHER, find_files, request_key, stands_of
+from lit_video.index.files import find_files, in_parts, request_key, stands_of
 from lit_video.index.joining import joined, taken
 from lit_video.index.scan import Entry, NotAVideo, scan_file
 from lit_video.index.store import load, note_asked_for, only_writer, save
@@ -177,8 +177,7 @@ def _find_out(
         return Stored(*columns_of([], []), []), {}, 0
     entries = Entries(folder, are_kept)
     crew = Crew(entries, _scan)
-    with ThreadPool(AT_ONCE) as pool:
-        named = pool.map(identify, paths, chunksize=TOGETHER)
+    named = list(chain.from_iterable(in_parts(lambda part: list(map(identify, part)), paths)))
     try:
         found = crew.look_at(named, progress)
     except Interrupted as error:

@@ -8,11 +8,12 @@ import os
 import re
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int64
@@ -44,6 +45,7 @@ PREVIEW, OF_WHICH = ".lrv", frozenset({".mp4", ".360", ".insv"})
 TOGETHER, AT_ONCE = 1000, 16  # files whose stands a thread asks for, and threads
 
 PathLike = str | Path
+Part = TypeVar("Part")
 
 
 @dataclass
@@ -108,14 +110,17 @@ def stands_of(files: Sequence[str]) -> tuple[Int64[np.ndarray, " files"], Int64[
 
     Several are asked for at a time: over a network an answer takes long, and costs the processor nothing.
     """
-    parts = [files[first : first + TOGETHER] for first in range(0, len(files), TOGETHER)]
-    with ThreadPool(min(AT_ONCE, max(1, len(parts)))) as pool:
-        found = np.concatenate([np.empty((0, 2), np.int64), *pool.map(_stands, parts, chunksize=1)])
+    found = np.concatenate(in_parts(lambda part: np.array([_stand(file) for file in part], np.int64), files))
     return found[:, 0], found[:, 1]
 
 
-def _stands(files: Sequence[str]) -> Int64[np.ndarray, "files 2"]:
-    return np.array([_stand(file) for file in files], np.int64)
+def in_parts(look: Callable[[Sequence[str]], Part], files: Sequence[str]) -> list[Part]:
+    """Return what `look` makes of each thousand of some files, which several threads look at."""
+    parts = [files[first : first + TOGETHER] for first in range(0, len(files), TOGETHER)]
+    if len(parts) < 2:
+        return [look(part) for part in parts]
+    with ThreadPool(min(AT_ONCE, len(parts))) as pool:
+        return pool.map(look, parts, chunksize=1)
 
 
 def _stand(file: str) -> tuple[int, int]:
