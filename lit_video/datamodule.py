@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,6 +14,7 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
+from lit_video.decoders.form import Form, with_form
 from lit_video.decoders.geometry import parse_size
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import Population, Samples, VideoIndex
@@ -106,16 +108,21 @@ class VideoDataModule(LightningDataModule):
             others; `auto`: one in the user's cache; None: every epoch decodes anew.
         store_bytes: Of the store at most; None: what the disk has.
         store_packing: How frames are stored: `lossless`, `raw` (larger and faster) or `jpeg`.
+        index: An index that is taken as it is, in the place of a search for files: what `lit-video index --out` or
+            `VideoIndex.save` wrote, or a folder that indices are kept in, or the header of one. No file is looked at
+            before it is read. `root` then only says what videos are told apart by.
         index_dir: Where the index is kept; by default in the user's cache folder.
         scan: How it is made: from all `packets`, from containers' tables of them (`table`), or `auto`: from these where
             packets would not tell more (`VideoIndex.scan`).
         drop_last: Leave out the last batch where it is short; of training alone.
         shard: How ranks share an epoch: `gop` (each GOP is decoded on as few ranks as can be) or `slot`.
         on_error: What to do about a frame that cannot be decoded: `raise`, `skip` or `redraw`.
+        dtype: Of `image`: `uint8`, or `uint16` for more than 8 bits, with samples as they are in the file.
+        channels: Of `image`: 3, or 1 for grey.
         progress: Show a progress bar while files are indexed.
 
     Attributes:
-        index: The videos of `root`, from `setup` on.
+        index: The videos of `root`, or of the index that was given, from `setup` on.
         loader: What the last training iterated.
 
     Raises:
@@ -168,11 +175,14 @@ class VideoDataModule(LightningDataModule):
         store: str | Path | None = None,
         store_bytes: int | None = None,
         store_packing: str = "lossless",
+        index: str | Path | None = None,
         index_dir: str | Path | None = None,
         scan: str = "auto",
         drop_last: bool = False,
         shard: str = "gop",
         on_error: str = "raise",
+        dtype: str = "uint8",
+        channels: int = 3,
         progress: bool = True,
     ) -> None:
         super().__init__()
@@ -196,12 +206,16 @@ class VideoDataModule(LightningDataModule):
             "drop_last": drop_last,
             "shard": shard,
             "on_error": on_error,
+            "dtype": dtype,
+            "channels": channels,
         }
+        with_form(decoder, dtype, channels)  # refuses what the decoder does not write
         check_arguments(batch_size=batch_size, seed=seed, clip_length=clip_length or 1, **self._loader_arguments)
         if max_eval_samples is not None and (not isinstance(max_eval_samples, int) or max_eval_samples < 1):
             raise ValueError(f"max_eval_samples must be at least 1, got {max_eval_samples!r}")
         self._choices = Choices(
             root=_paths_of(root),
+            index=index,
             val_root=val_root,
             test_root=test_root,
             predict_root=predict_root,
@@ -251,11 +265,13 @@ class VideoDataModule(LightningDataModule):
             DataError: The ranks do not see the same videos.
             DeviceError: What the decoder needs is not there, or does not decode some of the videos.
         """
-        self._scan()
+        self._scan(self._made_on_this_machine())
         self._check_same_on_all_ranks()
         assert self.index is not None
         # Which tells what it cannot decode before anything is trained.
-        self._make_decoder(self.index, parse_size(self._loader_arguments["size"])).close()
+        arguments = self._loader_arguments
+        make_decoder = with_form(self._make_decoder, arguments["dtype"], arguments["channels"])
+        make_decoder(self.index, parse_size(arguments["size"])).close()
 
     def train_dataloader(self) -> LightningBatches | VideoLoader:
         """Return what Lightning iterates: the loader's batches, from the place on that comes next.
@@ -448,11 +464,11 @@ class VideoDataModule(LightningDataModule):
     def _arguments_of_evaluation(self, samples: Population) -> dict[str, Any]:
         """Return a loader's arguments where each sample is wanted once, in order, and memory is the training's."""
         arguments = self._loader_arguments
-        height, width = parse_size(arguments["size"])
-        batch = 3 * height * width * self.batch_size * samples.frames_per_sample
+        form = Form(*parse_size(arguments["size"]), arguments["channels"], arguments["dtype"])
+        batch = form.num_bytes * self.batch_size * samples.frames_per_sample
         memory = min(arguments["lookahead_bytes"], EVALUATION_BATCHES * batch)
         if arguments["store"] is not None:
-            memory = max(memory, 3 * height * width * least_slots(self.batch_size * samples.frames_per_sample))
+            memory = max(memory, form.num_bytes * least_slots(self.batch_size * samples.frames_per_sample))
         changed = {"lookahead_bytes": memory, "lookahead": None, "keep": "raw", "drop_last": False, "pad_last": True}
         return arguments | changed
 
@@ -475,14 +491,27 @@ class VideoDataModule(LightningDataModule):
         if self.loader is not None:
             self.loader.close()
 
-    def _scan(self) -> None:
+    def _scan(self, made: Mapping[str, Path] | None = None) -> None:
         if self._stages is None:
-            choices = replace(self._choices, root=demo_clip()) if self.root is None else self._choices
-            self._stages = Stages(choices, self.index_dir, self.progress)
+            choices = self._choices
+            if choices.root is None and choices.index is None:
+                choices = replace(choices, root=demo_clip())
+            self._stages = Stages(choices, self.index_dir, self.progress, made)
+
+    def _made_on_this_machine(self) -> Mapping[str, Path]:
+        """Return where a rank that looked at the files has what it found, so that the others of its machine map it."""
+        if not _are_ranks():
+            return {}
+        here, indices = socket.gethostname(), {} if self._stages is None else self._stages.indices
+        found: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(found, (here, indices))
+        made = next((indices for host, indices in found if host == here and indices), {})
+        # Machines of one name, or containers, may not see each other's folders.
+        return made if all(folder.exists() for folder in made.values()) else {}
 
     def _check_same_on_all_ranks(self) -> None:
         """Refuse to train on a file that arrived between the scans of two ranks."""
-        if self._stages is None or not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        if self._stages is None or not _are_ranks():
             return
         digests: list[Any] = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(digests, self._stages.digest())
@@ -495,9 +524,13 @@ class VideoDataModule(LightningDataModule):
             )
 
 
-def _paths_of(root: Any) -> Root:
+def _are_ranks() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _paths_of(root: Any) -> Root | None:
     """Return what a root names, without shares."""
-    return list(root) if isinstance(root, Mapping) else root if root is not None else ""
+    return list(root) if isinstance(root, Mapping) else root
 
 
 def _keeping_shares(sampler: MakeSampler, root: Any) -> MakeSampler:

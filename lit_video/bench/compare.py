@@ -28,7 +28,7 @@ from lit_video.support.errors import DataError, LitVideoError
 
 def compare(chosen: argparse.Namespace) -> list[dict[str, Any]]:
     """Return one row a run: rounds outermost, so that a machine that slows down slows all contenders down."""
-    files = [str(file) for file in find_files(chosen.root).files]
+    files = find_files(chosen.root).files
     if chosen.videos and max(chosen.videos) > len(files):
         raise DataError(f"{chosen.root}: {len(files)} files, fewer than --videos asks for.\nAsk for fewer")
     if chosen.drop_caches:

@@ -25,7 +25,9 @@ def _run(chosen: Namespace) -> None:
         from lit_video.commands.index_summary import print_index, verify_all
         from lit_video.index import VideoIndex
 
-        index = VideoIndex.scan(chosen.root, chosen.index_dir, scan=chosen.scan)
+        index = VideoIndex.scan(chosen.root, chosen.index_dir, exclude=chosen.exclude or (), scan=chosen.scan)
+        if chosen.out:
+            index.save(chosen.out)
         print_index(index)
         if chosen.verify:
             raise SystemExit(0 if verify_all(index) else 1)
@@ -37,5 +39,7 @@ def parser() -> Parser:
     reads.add_argument("root", nargs="+", help="folder, file or glob")
     reads.add_argument("--index-dir", help="where the index is kept; by default in the user's cache folder")
     reads.add_argument("--scan", choices=("auto", "packets", "table"), default="auto", help="as data.scan")
+    reads.add_argument("--exclude", action="append", metavar="GLOB", help="files to leave out: '*_proxy.mp4'")
+    reads.add_argument("--out", metavar="FOLDER", help="write the index there, for data.index=FOLDER")
     reads.add_argument("--verify", action="store_true", help="read every frame by random access and compare")
     return reads

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lit_video.datamodule import VideoDataModule
+from lit_video.decoders.form import with_form
 from lit_video.decoders.geometry import parse_size
 from lit_video.index import Population, VideoIndex
 from lit_video.index.stages import STAGES
@@ -37,6 +38,7 @@ def fill(cfg: DictConfig) -> None:
     datamodule = _data_without_store(cfg)
     datamodule.setup()
     size, make_decoder = parse_size(cfg.data.size), hydra.utils.instantiate(cfg.data.decoder)
+    make_decoder = with_form(make_decoder, cfg.data.dtype, cfg.data.channels)
     for index, wanted in _wanted(datamodule):
         decoder = make_decoder(index, size)
         decoder.close()

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import UInt
 from torch import Tensor
 
 from lit_video.index import VideoIndex
@@ -27,7 +27,7 @@ class Frames(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, place: int, /) -> UInt8[Tensor, "3 height width"]: ...
+    def __getitem__(self, place: int, /) -> UInt[Tensor, "channels height width"]: ...
 
 
 @runtime_checkable
@@ -44,6 +44,9 @@ class Decoder(Protocol):
     A decoder that cannot read all that FFmpeg can may say so by an attribute `codecs`, a frozenset of FFmpeg's names of
     codecs, of the class or of what is made: `check_codecs` then refuses other files before anything is decoded. None,
     as where there is none, is anything.
+
+    A decoder that can write other frames than uint8 of three channels declares of which types by `dtypes` of its class,
+    and takes arguments `dtype` and `channels`, which it has as attributes: `lit_video.decoders.form`.
 
     A decoder whose frames may be kept in a store names by an attribute `look`, a string, all that determines their
     pixels beside file and size: its options, and the versions of what decodes and scales. Two decoders of one look give

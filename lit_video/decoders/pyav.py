@@ -8,6 +8,7 @@ import av
 import torch
 
 from lit_video.decoders.base import Frames
+from lit_video.decoders.form import DTYPES, check_form
 from lit_video.decoders.geometry import FITS, INTERPOLATIONS, parse_size
 from lit_video.decoders.limits import decoders_to_keep, files_to_keep
 from lit_video.decoders.reader import OpenVideos
@@ -37,11 +38,15 @@ class PyAVDecoder:
             as many as memory allows, 16 at most.
         trust_flags: Take pictures for damaged of which only the decoder says so. False delivers them as a sequential
             decode does, for files that every player plays and whose decoder complains of all.
+        dtype: Of samples: `uint8` or `uint16`; the loader's.
+        channels: 3 or 1; the loader's.
 
     Attributes:
         look: What determines the pixels of a frame beside its file and size.
         max_open: Files that stay open at most.
         max_decoders: Decoders that these have at most.
+        dtype: Of the samples of frames.
+        channels: Of frames.
 
     Raises:
         DeviceError: FFmpeg cannot map HDR here.
@@ -50,6 +55,7 @@ class PyAVDecoder:
 
     device = torch.device("cpu")
     start_method: str | None = None
+    dtypes = frozenset(DTYPES)
 
     def __init__(
         self,
@@ -63,11 +69,16 @@ class PyAVDecoder:
         max_open: int | None = None,
         max_decoders: int | None = None,
         trust_flags: bool = True,
+        dtype: str = "uint8",
+        channels: int = 3,
     ) -> None:
         check_choice("fit", fit, FITS)
         check_choice("interpolation", interpolation, INTERPOLATIONS)
         check_choice("untagged", untagged, UNTAGGED)
         check_choice("hdr", hdr, HDR)
+        check_form(dtype, channels)
+        if hdr == "sdr" and (dtype, channels) != ("uint8", 3):
+            raise ValueError(f"hdr='sdr' is for dtype='uint8' and channels=3, got {dtype!r} and {channels}")
         if hdr == "sdr":
             check_that_ffmpeg_maps()
         max_open = files_to_keep(index) if max_open is None else max_open
@@ -79,10 +90,12 @@ class PyAVDecoder:
         self.trust_flags = trust_flags
         versions = " ".join(f"{name} {av.library_versions[name][0]}" for name in ("libavcodec", "libswscale"))
         options = f"{fit} {interpolation} untagged={untagged} hdr={hdr} trust_flags={trust_flags}"
-        self.look = f"pyav {options}, {versions}"
+        self.dtype, self.channels = dtype, channels
+        form = "" if (dtype, channels) == ("uint8", 3) else f" {dtype} channels={channels}"
+        self.look = f"pyav {options}{form}, {versions}"
         self._videos = OpenVideos(index, max_open, skip_unwanted, max_decoders=max_decoders, trust_flags=trust_flags)
         self._index = index
-        self._scaler = Scaler(parse_size(size), fit, interpolation, untagged, hdr)
+        self._scaler = Scaler(parse_size(size), fit, interpolation, untagged, hdr, dtype, channels)
 
     @property
     def num_opened(self) -> int:

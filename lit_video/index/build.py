@@ -9,20 +9,42 @@ import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import platformdirs
+from jaxtyping import Int64
 
 from lit_video.index.columns import MADE, Skipped, Stored, columns_of
-from lit_video.index.container_table import SCANS
-from lit_video.index.crew import Crew, Named, found_with, identify
-from lit_video.index.entries import Entries, File, Unusable, libavcodec
-from lit_video.index.files import find_files, request_key
+from lit_video.index.container_table import SCANS, is_enough
+from lit_video.index.crew import Crew, found_with, identify
+from lit_video.index.entries import Entries, Unusable, libavcodec
+from lit_video.index.files import find_files, in_parts, request_key, stands_of
+from lit_video.index.joining import joined, taken
 from lit_video.index.scan import Entry, NotAVideo, scan_file
 from lit_video.index.store import load, note_asked_for, only_writer, save
 from lit_video.support.errors import DataError, IndexStoreError, Interrupted, check_choice
 from lit_video.support.screen import screen
+
+
+class Asked(NamedTuple):
+    """The files that were asked for, F of them, as the system tells of them.
+
+    Attributes:
+        paths: In the order in which they are videos.
+        size_bytes: int64 [F], -1 where nothing is there.
+        mtime_ns: int64 [F], likewise.
+        named_by: What they were found by.
+        scan: As `scan_file` takes it.
+    """
+
+    paths: Sequence[str]
+    size_bytes: Int64[np.ndarray, " files"]
+    mtime_ns: Int64[np.ndarray, " files"]
+    named_by: Sequence[str]
+    scan: str
 
 
 def build(
@@ -39,13 +61,13 @@ def build(
     if progress:
         for line in found.told():
             screen(stderr=True).print(line, soft_wrap=True)
-    named = [identify(path) for path in found.files]
+    asked = Asked(found.files, *stands_of(found.files), request_key(paths), scan)
     folder = Path(index_dir).expanduser() if index_dir else default_folder()
     request = key_of_request(paths, exclude, scan)
-    stored = _load_if_unchanged(folder, request, named)
+    stored = _load_if_unchanged(folder, request, asked)
     num_cached = len(stored.columns.offset) - 1 if stored else 0
     if stored is None:
-        stored, num_cached = _make(folder, request, named, scan, progress, must_be_kept=bool(index_dir))
+        stored, num_cached = _make(folder, request, asked, progress, must_be_kept=bool(index_dir))
     elif stored.folder is not None:
         note_asked_for(folder, stored.folder)
     if progress and scan == "table":
@@ -74,36 +96,43 @@ def key_of_request(paths: str | Path | Sequence[str | Path], exclude: Sequence[s
     return hashlib.blake2b("\0".join(parts).encode(errors="surrogateescape"), digest_size=12).hexdigest()
 
 
-def _load_if_unchanged(folder: Path, request: str, named: Sequence[Named]) -> Stored | None:
+def _load_if_unchanged(folder: Path, request: str, asked: Asked) -> Stored | None:
+    stored = _load(folder, request)
+    if stored is None or len(stored.columns.offset) - 1 + len(stored.skipped) != len(asked.paths):
+        return None
+    rows, skipped = _known(stored, asked)
+    in_order = np.array_equal(rows[rows >= 0], np.arange(len(stored.columns.offset) - 1))
+    return stored if in_order and (rows >= 0).sum() + len(skipped) == len(asked.paths) else None
+
+
+def _load(folder: Path, request: str | None, is_used: bool = True) -> Stored | None:
     try:
-        stored = load(folder, request)
+        stored = load(folder, request, is_used)
     except IndexStoreError:
         return None  # none yet, or damaged, or of another version: it is made anew
-    if len(stored.columns.offset) - 1 + len(stored.skipped) != len(named):
-        return None
-    skipped = {_file_of(skipped) for skipped in stored.skipped if skipped.found_with == found_with(skipped.path)}
-    return stored if _is_of(stored, [one.file for one in named if one.file not in skipped]) else None
+    return stored if stored.libavcodec == libavcodec() else None
 
 
-def _is_of(stored: Stored, files: Sequence[File]) -> bool:
-    """Tell whether an index is of just these files, as they are, in this order."""
+def _known(stored: Stored, asked: Asked) -> tuple[Int64[np.ndarray, " files"], dict[int, Skipped]]:
+    """Return for each file its row in an index, -1 where it has none, changed or tells too little, and those that have nothing usable."""
     columns = stored.columns
-    paths = [file.path.encode(errors="surrogateescape") for file in files]
-    return (
-        columns.path_bytes.tobytes() == b"".join(paths)
-        and np.array_equal(np.diff(columns.path_offset), [len(path) for path in paths])
-        and np.array_equal(columns.size_bytes, [file.size_bytes for file in files])
-        and np.array_equal(columns.mtime_ns, [file.mtime_ns for file in files])
-    )
+    row_of = {path: row for row, path in enumerate(columns.paths)}
+    rows = np.array([row_of.get(path, -1) for path in asked.paths], np.int64)
+    same = (columns.size_bytes[rows] == asked.size_bytes) & (columns.mtime_ns[rows] == asked.mtime_ns)
+    is_told = columns.made[rows] == MADE.index("table")
+    enough = np.array([is_enough(name, asked.scan) for name in stored.names])
+    rows[~same | (is_told & ~enough[columns.codec[rows]])] = -1
+    place_of = {path: place for place, path in enumerate(asked.paths)} if stored.skipped else {}
+    skipped = {place_of[one.path]: one for one in stored.skipped if one.path in place_of}
+    return rows, {place: one for place, one in skipped.items() if _still_holds(one, asked, place)}
 
 
-def _file_of(skipped: Skipped) -> File:
-    return File(skipped.path, skipped.size_bytes, skipped.mtime_ns)
+def _still_holds(skipped: Skipped, asked: Asked, place: int) -> bool:
+    stand = asked.size_bytes[place], asked.mtime_ns[place]
+    return stand == (skipped.size_bytes, skipped.mtime_ns) and skipped.found_with == found_with(skipped.path)
 
 
-def _make(
-    folder: Path, request: str, named: Sequence[Named], scan: str, progress: bool, must_be_kept: bool
-) -> tuple[Stored, int]:
+def _make(folder: Path, request: str, asked: Asked, progress: bool, must_be_kept: bool) -> tuple[Stored, int]:
     """Return the index, kept in the folder if that can be written, and how many videos were reused."""
     with ExitStack() as stack:
         try:
@@ -112,16 +141,16 @@ def _make(
             if must_be_kept:
                 raise
             _warn_not_kept(error)
-            return _put_together(Entries(folder, False, scan), named, scan, progress)
-        if stored := _load_if_unchanged(folder, request, named):  # by another process, for which this one waited
+            return _put_together(folder, request, asked, progress, are_kept=False)
+        if stored := _load_if_unchanged(folder, request, asked):  # by another process, for which this one waited
             return stored, len(stored.columns.offset) - 1
-        made, num_cached = _put_together(Entries(folder, True, scan), named, scan, progress)
+        made, num_cached = _put_together(folder, request, asked, progress)
         return _save(folder, request, made, must_be_kept), num_cached
 
 
 def _save(folder: Path, request: str, made: Stored, must_be_kept: bool) -> Stored:
     try:
-        return save(folder, request, made.columns, made.names, made.skipped)
+        return save(folder, request, made)
     except IndexStoreError as error:
         if must_be_kept:
             raise
@@ -133,9 +162,42 @@ def _warn_not_kept(error: IndexStoreError) -> None:
     warnings.warn(f"The index is made, and not kept: {error}", stacklevel=2)
 
 
-def _put_together(entries: Entries, named: Sequence[Named], scan: str, progress: bool) -> tuple[Stored, int]:
-    """Return the index of what is known of the files, and of what is found out now."""
+def _put_together(
+    folder: Path, request: str, asked: Asked, progress: bool, are_kept: bool = True
+) -> tuple[Stored, int]:
+    """Return the index of what is known of the files, and of what is found out now; and how many were not scanned.
+
+    What an index that there is says of files that did not change is taken from it, whole columns at a time: of 100,000
+    of them no entry is read.
+    """
+    before = _load(folder, request, is_used=False) or _load(folder, None, is_used=False)
+    rows, skipped = np.full(len(asked.paths), -1), dict[int, Skipped]()
+    if before is not None:
+        rows, skipped = _known(before, asked)
+    others = [place for place in np.flatnonzero(rows < 0).tolist() if place not in skipped]
+    made, why, num_scanned = _find_out([asked.paths[place] for place in others], folder, asked.scan, progress, are_kept)
+    skipped |= {others[place]: one for place, one in why.items()}
+    if len(skipped) == len(asked.paths):
+        raise DataError(_nothing_usable([skipped[place] for place in sorted(skipped)]))
+    index = made
+    if before is not None and len(others) < len(asked.paths):
+        usable = [place for place in others if place not in skipped]
+        rows[usable] = len(before.columns.offset) - 1 + np.arange(len(usable))
+        index = taken(joined(before, made), rows[rows >= 0])
+    told = {"named_by": asked.named_by, "libavcodec": libavcodec()}
+    in_order = [skipped[place] for place in sorted(skipped)]
+    return index._replace(skipped=in_order, **told), len(asked.paths) - len(skipped) - num_scanned
+
+
+def _find_out(
+    paths: Sequence[str], folder: Path, scan: str, progress: bool, are_kept: bool
+) -> tuple[Stored, dict[int, Skipped], int]:
+    """Return the index of those files that hold a usable video, why others do not, and how many were scanned."""
+    if not paths:
+        return Stored(*columns_of([], []), []), {}, 0
+    entries = Entries(folder, are_kept, scan)
     crew = Crew(entries, partial(_scan, scan))
+    named = list(chain.from_iterable(in_parts(lambda part: list(map(identify, part)), paths)))
     try:
         found = crew.look_at(named, progress)
     except Interrupted as error:
@@ -144,15 +206,13 @@ def _put_together(entries: Entries, named: Sequence[Named], scan: str, progress:
     finally:
         entries.close()
     usable = [(one.file, entry) for one, entry in zip(named, found, strict=True) if isinstance(entry, Entry)]
-    skipped = [
-        Skipped(one.file.path, why.reason, one.file.size_bytes, one.file.mtime_ns, why.found_with)
-        for one, why in zip(named, found, strict=True)
+    skipped = {
+        place: Skipped(one.file.path, why.reason, one.file.size_bytes, one.file.mtime_ns, why.found_with)
+        for place, (one, why) in enumerate(zip(named, found, strict=True))
         if isinstance(why, Unusable)
-    ]
-    if not usable:
-        raise DataError(_nothing_usable(skipped))
+    }
     columns, names = columns_of([file for file, _ in usable], [entry for _, entry in usable])
-    return Stored(columns, names, skipped, None), len(usable) - crew.num_scanned
+    return Stored(columns, names, []), skipped, crew.num_scanned
 
 
 def _nothing_usable(skipped: Sequence[Skipped]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,7 +89,8 @@ class Columns:
     @property
     def paths(self) -> list[str]:
         """Paths of all videos, a Python object each."""
-        return [self.path(video_id) for video_id in range(len(self.offset) - 1)]
+        text = self.path_bytes.tobytes()
+        return [text[begin:end].decode(errors="surrogateescape") for begin, end in pairwise(self.path_offset.tolist())]
 
     def path(self, video_id: int) -> str:
         """Return the path of a video."""
@@ -134,12 +136,16 @@ class Stored(NamedTuple):
         names: Codecs, pixel formats and reasons by number.
         skipped: Files that hold no usable video.
         folder: Where the columns lie, or None where they could not be written.
+        named_by: What its videos were found by, made absolute; None where nobody told.
+        libavcodec: The version of the library that decoded what was indexed by decoding.
     """
 
     columns: Columns
     names: Sequence[str]
     skipped: Sequence[Skipped]
-    folder: Path | None
+    folder: Path | None = None
+    named_by: Sequence[str] | None = None
+    libavcodec: str = ""
 
 
 def columns_of(files: Sequence[tuple[str, int, int]], entries: Sequence[Entry]) -> tuple[Columns, list[str]]:
@@ -150,8 +156,8 @@ def columns_of(files: Sequence[tuple[str, int, int]], entries: Sequence[Entry]) 
     paths = [path.encode(errors="surrogateescape") for path, _, _ in files]
     starts = [start for entry in entries for start in entry.starts]
     return Columns(
-        pts=np.concatenate([entry.pts for entry in entries]).astype(np.int64),
-        start=np.concatenate([_start_of_each_frame(entry) for entry in entries]),
+        pts=np.concatenate([np.empty(0, np.int64), *(entry.pts for entry in entries)]).astype(np.int64),
+        start=np.concatenate([np.empty(0, np.int32), *(_start_of_each_frame(entry) for entry in entries)]),
         offset=_offsets([len(entry.pts) for entry in entries]),
         path_offset=_offsets([len(path) for path in paths]),
         time_base=np.array([entry.time_base.as_integer_ratio() for entry in entries], np.int64).reshape(-1, 2),

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from multiprocessing.pool import ThreadPool
-from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
 
@@ -39,16 +38,15 @@ class Named(NamedTuple):
     is_regular: bool
 
 
-def identify(path: Path) -> Named:
+def identify(path: str) -> Named:
     """Return what the system tells of a file."""
-    name = os.fspath(path)
     try:
-        stat = os.stat(name)
+        stat = os.stat(path)
     except OSError:  # a broken link, say; scanning it tells the reason
-        return Named(File(name, -1, -1), name, False)
+        return Named(File(path, -1, -1), path, False)
     # Some file systems have no numbers for files.
-    behind = (stat.st_dev, stat.st_ino) if stat.st_ino else name
-    return Named(File(name, stat.st_size, stat.st_mtime_ns), behind, S_ISREG(stat.st_mode))
+    behind = (stat.st_dev, stat.st_ino) if stat.st_ino else path
+    return Named(File(path, stat.st_size, stat.st_mtime_ns), behind, S_ISREG(stat.st_mode))
 
 
 def found_with(path: str) -> str:
@@ -74,6 +72,9 @@ class Crew:
     def __init__(self, entries: Entries, scan: Callable[[str], Entry | str]) -> None:
         self._entries, self._scan = entries, scan
         self._lock = threading.Lock()
+        # No more files are scanned at once than there are cores: what is done sooner is kept sooner. Digests, which
+        # read what is not in memory yet, go on beside them.
+        self._cores = threading.Semaphore(num_cores())
         self._under_way: dict[str, threading.Event] = {}  # contents, and when each is done
         self._scanned: set[str] = set()
         self.num_scanned = 0
@@ -145,10 +146,11 @@ class Crew:
             done.set()
 
     def _scan_now(self, file: File, digest: bytes) -> Found:
-        result = self._scan(file.path)
+        with self._cores:
+            result = self._scan(file.path)
         with self._lock:
             self._scanned.add(file.path)
-        changed = identify(Path(file.path)).file != file  # a download that goes on, say: not what it will be
+        changed = identify(file.path).file != file  # a download that goes on, say: not what it will be
         if isinstance(result, str):
             why = Unusable(result, found_with(file.path))
             if not changed:

@@ -11,17 +11,16 @@ import contextlib
 import threading
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import av
 
 from lit_video.index.container_table import is_enough
 from lit_video.index.digest import is_of_all_bytes
-from lit_video.index.records import line_of, packed, record_of, unpacked
+from lit_video.index.records import Record, codec_of, line_of, packed, record_of, unpacked
 from lit_video.index.scan import Entry
 
 VERSION = 2  # of what a scan tells and how it is written; files of others are not looked at
@@ -81,8 +80,10 @@ class Entries:
         self._lock = threading.Lock()
         self._writes: FileIO | None = None
         self._seen: dict[File, str | Unusable] = {}  # content, or why there is none
-        self._at: defaultdict[str, set[str]] = defaultdict(set)  # contents that were at a path
-        self._rows: dict[tuple[str, str], dict[str, Any]] = {}  # by content, and what it was made by where that matters
+        self._at: dict[str, tuple[str, ...]] = {}  # contents that were at a path
+        self._entries: dict[
+            tuple[str, str], bytes
+        ] = {}  # packed, by content, and what it was made by where that matters
         for line in self._lines():
             if record := record_of(line):
                 self._note(record)
@@ -100,20 +101,21 @@ class Entries:
         """
         content = content_of(file, digest)
         contents = [content, *(other for other in self._at.get(file.path, ()) if other.startswith(digest.hex()))]
-        found = next((other for other in contents if self._row(other) is not None), None)
+        found = next((other for other in contents if self._packed(other) is not None), None)
         if found is None:
             return None
-        self._keep({**file._asdict(), "content": found})
+        self._keep(Record({**file._asdict(), "content": found}))
         return self._entry(found)
 
     def keep(self, file: File, entry: Entry) -> None:
         """Keep the entry of a file that was scanned."""
-        made = {"libavcodec": libavcodec(), "entry": packed(entry)}
-        self._keep({**file._asdict(), "content": content_of(file, entry.digest), **made})
+        made_by = {"exact": "", "table": "table"}.get(entry.made, libavcodec())
+        head = {**file._asdict(), "content": content_of(file, entry.digest), "made_by": made_by}
+        self._keep(Record(head, packed(entry)))
 
     def keep_reason(self, file: File, why: Unusable) -> None:
         """Keep why a file is unusable."""
-        self._keep({**file._asdict(), **why._asdict()})
+        self._keep(Record(file._asdict() | why._asdict()))
 
     def close(self) -> None:
         """Write no more, and make one file of many."""
@@ -124,28 +126,27 @@ class Entries:
                 _gather(self._folder)
 
     def _entry(self, content: str) -> Entry | None:
-        row = self._row(content)
-        return None if row is None else unpacked(row, bytes.fromhex(content.partition("-")[0]))
+        text = self._packed(content)
+        return None if text is None else unpacked(text, bytes.fromhex(content.partition("-")[0]))
 
-    def _row(self, content: str) -> dict[str, Any] | None:
-        found = self._rows.get((content, "")) or self._rows.get((content, libavcodec()))
-        told = self._rows.get((content, "table"))
-        return found or (told if told is not None and is_enough(told["codec"], self._scan) else None)
+    def _packed(self, content: str) -> bytes | None:
+        found = self._entries.get((content, "")) or self._entries.get((content, libavcodec()))
+        told = self._entries.get((content, "table"))
+        return found or (told if told is not None and is_enough(codec_of(told), self._scan) else None)
 
-    def _note(self, record: dict[str, Any]) -> None:
-        file = File(record["path"], record["size_bytes"], record["mtime_ns"])
-        if "reason" in record:
-            self._seen[file] = Unusable(record["reason"], record["found_with"])
+    def _note(self, record: Record) -> None:
+        head = record.head
+        file = File(head["path"], head["size_bytes"], head["mtime_ns"])
+        if "reason" in head:
+            self._seen[file] = Unusable(head["reason"], head["found_with"])
             return
-        content = record["content"]
+        content = head["content"]
         self._seen[file] = content
-        self._at[file.path].add(content)
-        if "entry" in record:
-            made = record["entry"]["made"]
-            made_by = record["libavcodec"] if made == "decoded" else "" if made == "exact" else made
-            self._rows[content, made_by] = record["entry"]
+        self._at[file.path] = *self._at.get(file.path, ()), content
+        if record.entry:
+            self._entries[content, head["made_by"]] = record.entry
 
-    def _keep(self, record: dict[str, Any]) -> None:
+    def _keep(self, record: Record) -> None:
         with self._lock:
             self._note(record)
             if self.are_kept:

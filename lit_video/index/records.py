@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
@@ -21,33 +21,55 @@ from lit_video.media.container import Seek
 PARTS_OF_START = [part.name for part in fields(Start)]
 
 
-def line_of(record: Mapping[str, Any]) -> bytes:
+class Record(NamedTuple):
+    """What is known of a file.
+
+    Attributes:
+        head: Which file, and by what its entry goes, or why it has none.
+        entry: What `packed` made of its entry, as text that nobody reads before it is asked for; empty: not here.
+    """
+
+    head: dict[str, Any]
+    entry: bytes = b""
+
+
+def line_of(record: Record) -> bytes:
     """Return a record as a line that shows if it is whole: a checksum before it, its end behind it."""
-    text = json.dumps(record, separators=(",", ":"), default=lambda number: number.item()).encode()
+    text = b"\t".join([json.dumps(record.head, separators=(",", ":")).encode(), record.entry])
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def record_of(line: bytes) -> dict[str, Any] | None:
+def record_of(line: bytes) -> Record | None:
     """Return the record in a line, or None where the line is not whole: its writer was killed, or the disk full."""
-    checksum, _, text = line.rstrip(b"\n").partition(b" ")
-    return json.loads(text) if checksum == b"%08x" % zlib.crc32(text) else None
+    text = line[9:].removesuffix(b"\n")
+    if line[:9] != b"%08x " % zlib.crc32(text):
+        return None
+    head, _, entry = text.partition(b"\t")
+    return Record(json.loads(head), entry)
 
 
-def packed(entry: Entry) -> dict[str, Any]:
+def packed(entry: Entry) -> bytes:
     """Return what stands for an entry in a record; its digest stands there already."""
     row: dict[str, Any] = {part.name: getattr(entry, part.name) for part in fields(entry)}
     del row["digest"]
     starts = [[getattr(start, name) for start in entry.starts] for name in PARTS_OF_START]
-    return row | {
+    row |= {
         "time_base": entry.time_base.as_integer_ratio(),
         "pts": _text_of(entry.pts),
         "starts": [_text_of(column) for column in starts],
         "left_out": _text_of(entry.left_out),
     }
+    return json.dumps(row, separators=(",", ":"), default=lambda number: number.item()).encode()
 
 
-def unpacked(row: Mapping[str, Any], digest: bytes) -> Entry:
+def codec_of(text: bytes) -> str:
+    """Return FFmpeg's name of the codec in what `packed` made of an entry."""
+    return json.loads(text)["codec"]
+
+
+def unpacked(text: bytes, digest: bytes) -> Entry:
     """Return the entry that `packed` was given."""
+    row = json.loads(text)
     columns = [_numbers_of(text).tolist() for text in row["starts"]]
     starts = [Start(frame, Seek(how), *rest) for frame, how, *rest in zip(*columns, strict=True)]
     return Entry(

@@ -19,7 +19,7 @@ from lit_video.index.labels import Description, Labels, check_labels
 from lit_video.index.population import Population
 from lit_video.index.selection import Rate, check_choice_of_frames
 from lit_video.index.splits import Split, Splits, check_split, split_stretches, split_videos
-from lit_video.index.table import VideoIndex
+from lit_video.index.table import VideoIndex, warn_of_another_libavcodec
 from lit_video.support.errors import DataError, check_choice
 
 STAGES = ("train", "val", "test", "predict")
@@ -35,7 +35,8 @@ class Choices:
         TypeError: `labels` or `split` is nothing that these can be found by.
     """
 
-    root: Root
+    root: Root | None = None
+    index: str | Path | None = None
     val_root: Root | None = None
     test_root: Root | None = None
     predict_root: Root | None = None
@@ -63,6 +64,11 @@ class Choices:
 
     def __post_init__(self) -> None:
         check_choice("scan", self.scan, SCANS)
+        if self.index is not None and self.excluded_files:
+            raise ValueError(
+                f"index is taken as it is, got exclude={list(self.excluded_files)} too: leave files out when it is"
+                f" made, lit-video index FOLDER --exclude '{self.excluded_files[0]}' --out INDEX"
+            )
         check_labels(self.labels, self.label_kind, self.missing)
         check_choice_of_frames(self.stride, self.fps, self.every_seconds, self.keyframes_only)
         ClipShape.made_of(self.clip_length, self.clip_stride, self.clip_fps, self.ends)
@@ -109,21 +115,42 @@ class Stages:
         choices: The user's.
         index_dir: Where indices are kept; by default in the user's cache folder.
         progress: Show a progress bar while files are indexed.
+        made: Where another process of this machine has indices that it made for the same choices: `indices` of it.
 
     Raises:
         DataError: Nothing usable where the user said, or no label where one is needed.
     """
 
-    def __init__(self, choices: Choices, index_dir: str | Path | None, progress: bool) -> None:
+    def __init__(
+        self, choices: Choices, index_dir: str | Path | None, progress: bool, made: Mapping[str, Path] | None = None
+    ) -> None:
         self._choices = choices
-        roots = choices.other_roots()
-        how = index_dir, progress, choices.excluded_files, choices.scan
-        others = {stage: VideoIndex.scan(root, *how) for stage, root in roots.items()}
+
+        def index_of(stage: str, root: Root | None) -> VideoIndex:
+            if made:
+                return VideoIndex.load(made[stage])
+            assert root is not None
+            return VideoIndex.scan(root, index_dir, progress, choices.excluded_files, choices.scan)
+
+        others = {stage: index_of(stage, root) for stage, root in choices.other_roots().items()}
         # Last, so that `VideoIndex.load` gives this one.
-        self.index = self._labelled(VideoIndex.scan(choices.root, *how).with_roots(choices.root))
+        index = index_of("train", choices.root) if choices.index is None else self._given(choices.index)
+        self.index = self._labelled(index)
         self._others = {stage: self._labelled_as_trained(other, stage) for stage, other in others.items()}
         self._made: dict[str, Population] = {}
         _ = self._splits
+
+    def _given(self, index: str | Path) -> VideoIndex:
+        found, root = VideoIndex.load(index), self._choices.root
+        warn_of_another_libavcodec(found)
+        return found if root is None else found.with_roots(root)
+
+    @property
+    def indices(self) -> dict[str, Path]:
+        """Where the columns of all indices lie; empty where one is in memory only."""
+        all_of_them = {"train": self.index, **self._others}
+        found = {stage: index.folder for stage, index in all_of_them.items() if index.folder is not None}
+        return found if len(found) == len(all_of_them) else {}
 
     def names(self) -> list[str]:
         """Return the stages that there are samples for."""
@@ -157,7 +184,14 @@ class Stages:
         described = self.index.described
         table, label = (None, None) if described is None else (described.table, described.label)
         found = split_videos(
-            self.index.paths, c.root, c.split, c.split_by, c.stratify, c.split_seed, table=table, labels=label
+            self.index.paths,
+            self.index.named_by,
+            c.split,
+            c.split_by,
+            c.stratify,
+            c.split_seed,
+            table=table,
+            labels=label,
         )
         return self._not_told_twice(found)
 

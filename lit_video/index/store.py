@@ -17,7 +17,7 @@ import time
 import tokenize
 import uuid
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from lit_video.index.columns import Columns, Skipped, Stored
 from lit_video.support.errors import IndexStoreError
 
-VERSION = 4
+VERSION = 5
 HEADER = "index.json"
 PATIENCE_SECONDS = 5.0  # in which waiting for another writer is not worth a word
 
@@ -36,55 +36,59 @@ DAY = 86_400.0
 BROKEN_SECONDS, REPLACED_SECONDS, UNUSED_SECONDS = DAY, 30 * DAY, 180 * DAY
 
 
-def load(folder: Path, request: str | None = None) -> Stored:
-    """Map an index in `folder`: of a request by its key, or what was asked for last.
+def load(folder: Path, request: str | None = None, is_used: bool = True) -> Stored:
+    """Map an index in `folder`: of a request by its key, or what was asked for last; see `load_columns`.
 
     Raises:
         IndexStoreError: There is none, or it is damaged or of another version.
     """
-    try:
-        header = json.loads((folder / _header(request)).read_text())
-        if header["version"] != VERSION:
-            raise IndexStoreError(
-                f"{folder}: this index is of version {header['version']}, and this lit_video reads {VERSION}.\n"
-                f"Remove it, and it will be made anew: rm -r {folder}"
-            )
-        return load_columns(folder / header["columns"])
-    except FileNotFoundError as error:
-        raise IndexStoreError(
-            f"{folder}: no index here.\nMake one: python scripts/index.py FOLDER --index-dir {folder}"
-        ) from error
-    except (OSError, EOFError, ValueError, LookupError, TypeError, SyntaxError, tokenize.TokenError) as error:
-        raise IndexStoreError(
-            f"{folder}: this index is damaged ({error}).\nRemove it, and it will be made anew: rm -r {folder}"
-        ) from error
+    return _load(folder / _header(request), is_used)
 
 
-def load_columns(folder: Path) -> Stored:
-    """Map the columns in `folder`, the one that an index's header names."""
+def load_named(path: Path) -> Stored:
+    """Map the index that a user names: a folder of indices or of one's columns, or the header of one.
+
+    Raises:
+        IndexStoreError: There is none, or it is damaged or of another version.
+    """
+    header = path / HEADER if path.is_dir() else path
+    if not header.exists():
+        raise _not_there(path)
+    if header.suffix != ".json":  # a video, say, which is not to be read whole
+        raise IndexStoreError(f"{path}: this is no index.\nMake one: lit-video index FOLDER --out INDEX")
+    with _told_if_damaged(header.parent):
+        is_of_columns = "rows" in json.loads(header.read_text())
+        return load_columns(header.parent) if is_of_columns else _load(header)
+
+
+def load_columns(folder: Path, is_used: bool = True) -> Stored:
+    """Map the columns in `folder`, the one that an index's header names; those that are used are kept longer."""
     header = json.loads((folder / HEADER).read_text())
     columns = Columns(**{name: _map(folder / f"{name}.npy") for name in Columns.names_of_columns()})
     if [len(columns.offset), len(columns.pts), len(columns.start_frame)] != header["rows"]:
         raise ValueError("its columns are of different lengths")
     skipped = [Skipped(*row) for row in header["skipped"]]
-    _note_use(folder)
-    return Stored(columns, header["names"], skipped, folder)
+    if is_used:
+        _note_use(folder)
+    return Stored(columns, header["names"], skipped, folder, header["named_by"], header["libavcodec"])
 
 
-def save(folder: Path, request: str, columns: Columns, names: Sequence[str], skipped: Sequence[Skipped]) -> Stored:
+def save(folder: Path, request: str | None, index: Stored) -> Stored:
     """Write a request's index to `folder` in the place of the one there, and return it mapped.
 
     Raises:
         IndexStoreError: The folder cannot be written; what was there is as it was.
     """
     new = folder / f"columns-{uuid.uuid4().hex}"
+    columns = index.columns
     rows = [len(columns.offset), len(columns.pts), len(columns.start_frame)]
+    told = {"names": list(index.names), "skipped": index.skipped, "named_by": index.named_by}
     try:
         new.mkdir(parents=True)
         for name in Columns.names_of_columns():
             _save(new / f"{name}.npy", getattr(columns, name))
-        _write(new / HEADER, {"rows": rows, "names": list(names), "skipped": skipped})
-        for header in (_header(request), HEADER):
+        _write(new / HEADER, {"rows": rows, **told, "libavcodec": index.libavcodec})
+        for header in dict.fromkeys([_header(request), HEADER]):
             _write(folder / header, {"version": VERSION, "columns": new.name})
     except OSError as error:
         shutil.rmtree(new, ignore_errors=True)
@@ -137,6 +141,34 @@ def only_writer(folder: Path, request: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _load(header: Path, is_used: bool = True) -> Stored:
+    folder = header.parent
+    with _told_if_damaged(folder):
+        found = json.loads(header.read_text())
+        if found["version"] != VERSION:
+            raise IndexStoreError(
+                f"{folder}: this index is of version {found['version']}, and this lit_video reads {VERSION}.\n"
+                f"Remove it, and it will be made anew: rm -r {folder}"
+            )
+        return load_columns(folder / found["columns"], is_used)
+
+
+@contextlib.contextmanager
+def _told_if_damaged(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise _not_there(folder) from error
+    except (OSError, EOFError, ValueError, LookupError, TypeError, SyntaxError, tokenize.TokenError) as error:
+        raise IndexStoreError(
+            f"{folder}: this index is damaged ({error}).\nRemove it, and it will be made anew: rm -r {folder}"
+        ) from error
+
+
+def _not_there(folder: Path) -> IndexStoreError:
+    return IndexStoreError(f"{folder}: no index here.\nMake one: lit-video index FOLDER --out {folder}")
 
 
 def _header(request: str | None) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -15,11 +17,13 @@ from jaxtyping import Float64, Int, Int64
 
 from lit_video.index.build import build
 from lit_video.index.changes import NewTimes
-from lit_video.index.columns import MADE, Columns, Skipped
+from lit_video.index.columns import MADE, Columns, Skipped, Stored
 from lit_video.index.damage import Run
+from lit_video.index.entries import libavcodec
+from lit_video.index.files import request_key
 from lit_video.index.labels import Description, Labels, describe
 from lit_video.index.roots import roots_of
-from lit_video.index.store import load, load_columns
+from lit_video.index.store import load_columns, load_named, save
 from lit_video.index.truth import Start
 from lit_video.media.picture import HLG, PQ, Colours, Presentation
 from lit_video.support.errors import DataError
@@ -41,6 +45,7 @@ class VideoIndex:
         seconds: What making it took.
         described: What lists say of the videos, or None where nothing was asked for.
         named_by: What the videos were found by, as `scan` takes it; None where nobody told.
+        libavcodec: The version of the library that decoded what was indexed by decoding.
     """
 
     columns: Columns
@@ -51,6 +56,7 @@ class VideoIndex:
     seconds: float = 0.0
     described: Description | None = None
     named_by: str | Path | Sequence[str | Path] | None = None
+    libavcodec: str = ""
 
     @staticmethod
     def scan(
@@ -77,16 +83,30 @@ class VideoIndex:
             ValueError: `scan` is none of these.
         """
         stored, num_cached, seconds = build(paths, index_dir, progress, exclude, scan)
-        return VideoIndex(*stored, num_cached, seconds)
+        return _index_of(stored, num_cached=num_cached, seconds=seconds)
 
     @staticmethod
-    def load(folder: str | Path) -> VideoIndex:
-        """Map the index in `folder`, as it is: files are not looked at.
+    def load(index: str | Path) -> VideoIndex:
+        """Map an index as it is: files are not looked at, and one that is missing is noticed when it is read.
+
+        Args:
+            index: What `save` wrote, or a folder that indices are kept in, of which it is the one that was asked for
+                last; or the header of one of them, a file `index-….json`.
 
         Raises:
             IndexStoreError: There is none, or it is damaged or of another version.
         """
-        return VideoIndex(*load(Path(folder)))
+        return _index_of(load_named(Path(index).expanduser()))
+
+    def save(self, folder: str | Path) -> VideoIndex:
+        """Write this index to `folder`, for `load`, and return it mapped. Labels are not kept with it.
+
+        Raises:
+            IndexStoreError: The folder cannot be written.
+        """
+        named_by = None if self.named_by is None else request_key(self.named_by)
+        stored = Stored(self.columns, self.names, self.skipped, None, named_by, self.libavcodec)
+        return _index_of(save(Path(folder).expanduser().absolute(), None, stored))
 
     def with_labels(
         self,
@@ -107,8 +127,12 @@ class VideoIndex:
         return replace(self, described=describe(self.paths, labels, label_column, label_kind, missing))
 
     def with_roots(self, paths: str | Path | Sequence[str | Path]) -> VideoIndex:
-        """Return this index with what its videos were found by, so that these can be told apart by it."""
+        """Return this index with other roots that its videos are told apart by than those that they were found by."""
         return replace(self, named_by=paths)
+
+    def for_workers(self) -> VideoIndex:
+        """Return what decoding needs of this index, so that nothing is pickled of which there is one for each video."""
+        return replace(self, described=None, named_by=None)
 
     @property
     def label(self) -> Any:
@@ -328,14 +352,39 @@ class VideoIndex:
     def digest(self) -> str:
         """Return what names this data: the videos' names, sizes in bytes and frame counts, in order."""
         text = hashlib.blake2b(digest_size=16)
-        for path in self.paths:
-            text.update(Path(path).name.encode(errors="surrogateescape") + b"\0")
+        names = [os.path.basename(path) + "\0" for path in self.paths]
+        text.update("".join(names).encode(errors="surrogateescape"))
         text.update(np.ascontiguousarray(self.columns.size_bytes).tobytes())
         text.update(np.ascontiguousarray(self.columns.offset).tobytes())
         return text.hexdigest()
 
 
+def warn_of_another_libavcodec(index: VideoIndex) -> None:
+    """Say so where videos were indexed by decoding them with another libavcodec: pictures may be counted otherwise."""
+    num_decoded = int((index.columns.made == MADE.index("decoded")).sum())
+    if num_decoded and index.libavcodec != libavcodec():
+        warnings.warn(
+            f"{num_decoded} of {index.num_videos} videos were indexed by decoding them with libavcodec"
+            f" {index.libavcodec or 'of an unknown version'}, and this is {libavcodec()}: index them anew, or check"
+            " them by lit-video index FOLDER --verify.",
+            stacklevel=2,
+        )
+
+
 def _mapped(
     folder: Path, described: Description | None, named_by: str | Path | Sequence[str | Path] | None
 ) -> VideoIndex:
-    return VideoIndex(*load_columns(folder), described=described, named_by=named_by)
+    return replace(_index_of(load_columns(folder)), described=described, named_by=named_by)
+
+
+def _index_of(stored: Stored, **told: Any) -> VideoIndex:
+    """Return what is stored as an index."""
+    return VideoIndex(
+        stored.columns,
+        stored.names,
+        stored.skipped,
+        stored.folder,
+        named_by=stored.named_by,
+        libavcodec=stored.libavcodec,
+        **told,
+    )

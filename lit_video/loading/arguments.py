@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
+from lit_video.decoders.form import Form, check_form
 from lit_video.decoders.geometry import parse_size
 from lit_video.index import VideoIndex
 from lit_video.loading.faults import POLICIES
@@ -36,6 +37,8 @@ def check_arguments(
     store: str | Path | None = None,
     store_bytes: int | None = None,
     store_packing: str = "lossless",
+    dtype: str = "uint8",
+    channels: int = 3,
 ) -> None:
     """Check what can be checked of a loader's arguments before there is an index.
 
@@ -65,7 +68,13 @@ def check_arguments(
             raise ValueError(f"{name} must be at least 1, got {value!r}")
     if not isinstance(lookahead_bytes, int):
         raise ValueError(f"lookahead_bytes must be a whole number, such as {2**30}, got {lookahead_bytes!r}")
-    needed = 3 * height * width * (batch_size + 1) * clip_length
+    check_form(dtype, channels)
+    for name, packing in (("keep", keep), ("store_packing", store_packing)):
+        if packing == "jpeg" and (dtype, channels) != ("uint8", 3):
+            raise ValueError(
+                f"{name}='jpeg' is for dtype='uint8' and channels=3, got {dtype!r} and {channels}: 'lossless'"
+            )
+    needed = Form(height, width, channels, dtype).num_bytes * (batch_size + 1) * clip_length
     if lookahead_bytes < needed:
         clips = f" clips of {clip_length}" if clip_length > 1 else ""
         raise ValueError(
@@ -82,7 +91,8 @@ def warn_of_lost_bits(index: VideoIndex) -> None:
         first = int(deep[0])
         warnings.warn(
             f"{len(deep)} of {index.num_videos} videos have more than 8 bits a sample, and frames are uint8:"
-            f" the rest is cut off. The first is {index.path(first)} ({index.pixel_format(first)}).",
+            f" the rest is cut off, but not with data.dtype=uint16. The first is {index.path(first)}"
+            f" ({index.pixel_format(first)}).",
             stacklevel=3,
         )
 

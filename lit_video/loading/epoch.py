@@ -61,7 +61,7 @@ class EpochRun:
             return None
         piece, described = item
         self.batches_left -= 1
-        images, population = piece.gathered.take(), self.order.population
+        images, population = self.pool.form.of_bytes(piece.gathered.take()), self.order.population
         if population.clip_length is not None:
             images = images.unflatten(0, (-1, population.clip_length))
         return Delivery({"image": images, **described}, len(piece.places))

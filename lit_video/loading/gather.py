@@ -16,10 +16,10 @@ BUFFERS = 3
 class Gathered(NamedTuple):
     """Images, and when they are there: an event to wait for, or None where they are."""
 
-    images: UInt8[Tensor, "batch 3 height width"]
+    images: UInt8[Tensor, "batch channels height row"]
     ready: torch.cuda.Event | None = None
 
-    def take(self) -> UInt8[Tensor, "batch 3 height width"]:
+    def take(self) -> UInt8[Tensor, "batch channels height row"]:
         """Return the images for use on the calling thread's current stream."""
         if self.ready is not None:
             stream = torch.cuda.current_stream(self.images.device)
@@ -31,7 +31,7 @@ class Gathered(NamedTuple):
 class Gather:
     """Makes batches in main memory, of slots there."""
 
-    def __call__(self, slots: UInt8[Tensor, "slots 3 height width"], index: Int64[Tensor, " batch"]) -> Gathered:
+    def __call__(self, slots: UInt8[Tensor, "slots channels height row"], index: Int64[Tensor, " batch"]) -> Gathered:
         """Return the images of the slots of these numbers; the slots may be written to again after this."""
         images = torch.empty((len(index), *slots.shape[1:]), dtype=slots.dtype)
         copy_slots(slots, index, images)
@@ -49,7 +49,7 @@ class GatherOnGpu:
     def __init__(self, device: torch.device, model: torch.device) -> None:
         self._device, self._model, self._stream = device, model, torch.cuda.Stream(device)
 
-    def __call__(self, slots: UInt8[Tensor, "slots 3 height width"], index: Int64[Tensor, " batch"]) -> Gathered:
+    def __call__(self, slots: UInt8[Tensor, "slots channels height row"], index: Int64[Tensor, " batch"]) -> Gathered:
         """Return the images of the slots of these numbers."""
         # The device too: a thread that leaves a stream goes back to its own device, and has a context made there.
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
@@ -76,7 +76,7 @@ class GatherToGpu:
         self._copied: list[torch.cuda.Event | None] = [None] * BUFFERS
         self._turn = 0
 
-    def __call__(self, slots: UInt8[Tensor, "slots 3 height width"], index: Int64[Tensor, " batch"]) -> Gathered:
+    def __call__(self, slots: UInt8[Tensor, "slots channels height row"], index: Int64[Tensor, " batch"]) -> Gathered:
         """Return the images of the slots of these numbers, on their way to the device."""
         turn, self._turn = self._turn, (self._turn + 1) % BUFFERS
         if (copied := self._copied[turn]) is not None:
@@ -94,9 +94,9 @@ class GatherToGpu:
 
 
 def copy_slots(
-    slots: UInt8[Tensor, "slots 3 height width"],
+    slots: UInt8[Tensor, "slots channels height row"],
     index: Int64[Tensor, " batch"],
-    images: UInt8[Tensor, "batch 3 height width"],
+    images: UInt8[Tensor, "batch channels height row"],
 ) -> None:
     """Copy the slots of these numbers into `images`, all in main memory, on this thread alone.
 

@@ -12,6 +12,7 @@ import torch
 
 from lit_video.bias.planner_law import planner_lookahead, planner_sliding
 from lit_video.decoders.base import Decoder
+from lit_video.decoders.form import form_of
 from lit_video.index import Population
 from lit_video.loading.pages import PAGE_BYTES
 from lit_video.planning.reads import GopRead
@@ -61,20 +62,20 @@ def measure(population: Population, decoder: Decoder, size: tuple[int, int], pac
 
     Which frames is the same every time, so their sizes are too.
     """
-    draw, index = rng(0, "keep.measure"), population.index
+    draw, index, form = rng(0, "keep.measure"), population.index, form_of(decoder, size)
     decode_seconds, num_decoded, frames = 0.0, 0, list[np.ndarray]()
     for sample in draw.integers(population.num_samples, size=TRIED_GOPS).tolist():
         frame_ids = population.frames_of(np.array([sample]))[0][0, :1]
         (video_id,), start = index.locate(frame_ids)[0].tolist(), int(index.start_of(frame_ids)[0])
         wanted = tuple(range(start, min(start + TRIED_FRAMES, index.gop_end(video_id, start))))
-        out = torch.empty((len(wanted), 3, *size), dtype=torch.uint8, device=decoder.device)
+        out = torch.empty((len(wanted), *form.shape), dtype=form.samples, device=decoder.device)
         began = time.perf_counter()
         try:
             decoder.decode(GopRead(video_id, start, wanted, ((0,),) * len(wanted)), list(out))
         except DecodeError:
             continue
         decode_seconds, num_decoded = decode_seconds + time.perf_counter() - began, num_decoded + len(wanted)
-        frames += list(out.cpu().numpy())
+        frames += list(out.view(torch.uint8).cpu().numpy())
     if not frames:
         return None
     packing.unpack([packing.pack(frames[0])], frames[0][None])  # what comes first takes longer

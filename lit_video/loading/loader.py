@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from lit_video.decoders.base import Decoder, check_codecs
+from lit_video.decoders.form import with_form
 from lit_video.decoders.geometry import parse_size
 from lit_video.index import Samples, VideoIndex, as_population
 from lit_video.loading.arguments import check_arguments, warn_of_lost_bits, warn_of_short_sight
@@ -43,8 +44,9 @@ MakeDecoder = Callable[[VideoIndex, tuple[int, int]], Decoder]
 class VideoLoader:
     """The batches of one epoch after another, for one rank. Not a `DataLoader`, which Lightning would take apart.
 
-    A batch is a dict: `image` uint8 [B, 3, H, W] on the decoder's device; `video_id`, `frame_index` and `position`
-    int64 [B]; `pts_seconds` float64 [B]; `weight` float32 [B]; and `label` int64 [B] where the data set has labels.
+    A batch is a dict: `image` uint8 [B, 3, H, W] on the decoder's device (of other types and channels where `dtype` and
+    `channels` say so); `video_id`, `frame_index` and `position` int64 [B]; `pts_seconds` float64 [B]; `weight` float32
+    [B]; and `label` int64 [B] where the data set has labels.
     `position` is the place in the epoch's order, the same for every number of ranks, workers and threads.
 
     Where samples are clips of T frames, `image` is [B, T, 3, H, W], `frame_index` and `pts_seconds` are [B, T], and
@@ -81,6 +83,9 @@ class VideoLoader:
         shard: How positions are dealt to ranks: `gop` or `slot`.
         on_error: What to do about a frame that cannot be decoded: `raise`; `skip`, and the batch is smaller; or
             `redraw`, and another frame, always the same for this one, comes in its place.
+        dtype: Of samples. `uint16`: those of a video with b bits are 0 to 2^b - 1, not scaled, and grey ones the very
+            numbers that are in the file.
+        channels: 3, or 1 for grey; of colour videos that is luma, with `uint16` as it is in the file.
         device: Where the model is; batches are there. By default where the decoder leaves the frames.
 
     Attributes:
@@ -120,6 +125,8 @@ class VideoLoader:
         local_world_size: int | None = None,
         shard: str = "gop",
         on_error: str = "raise",
+        dtype: str = "uint8",
+        channels: int = 3,
         device: torch.device | str | None = None,
     ) -> None:
         self.population, self.sampler, self.seed = as_population(index), sampler, seed
@@ -142,6 +149,8 @@ class VideoLoader:
             store,
             store_bytes,
             store_packing,
+            dtype,
+            channels,
         )
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be in [0, {world_size}), got {rank}")
@@ -155,6 +164,7 @@ class VideoLoader:
         self.num_workers = num_workers
         self._threads, self._start_method = threads, start_method
         self._local_world_size = local_world_size
+        decoder = with_form(decoder, dtype, channels)
         self._make_decoder, self._device = decoder, None if device is None else torch.device(device)
         self._lookahead_bytes, self._lookahead, self._last_epoch = lookahead_bytes, lookahead, last_epoch
         self._keep, self._jpeg_quality = keep, jpeg_quality
@@ -169,7 +179,7 @@ class VideoLoader:
         self._place = Place(0, 0)
         self._under_way = False  # a batch was handed out since the place was set
         check_codecs(decoder, self.population)
-        if rank == 0:
+        if rank == 0 and dtype == "uint8":
             warn_of_lost_bits(self.index)
 
     @cached_property
@@ -351,7 +361,7 @@ class VideoLoader:
         order, budget = self._order(self._place), self.budget
         if self._pool is None:
             shared = self.num_workers > 0
-            self._pool = SlotPool(budget.slots + self.memory.spare, self.size, self._decoder(0).device, shared)
+            self._pool = SlotPool(budget.slots + self.memory.spare, self.memory.form, self._decoder(0).device, shared)
             self._pages = Pages(budget.packed_bytes, shared) if budget.packed_bytes else None
         workers = self._start_workers(self._pool)
         assembly = self._assembly(order, workers, self._pool, over)
@@ -409,7 +419,7 @@ class VideoLoader:
     def _start_workers(self, pool: SlotPool) -> Workers:
         pages = None if self._pages is None else self._pages.memory
         on_device = pool.frames.device.type != "cpu"
-        tiers = Tiers(pool.frames, pages, self.memory.packing, self.memory.store, on_device)
+        tiers = Tiers(pool.frames, pages, self.memory.packing, self.memory.store, on_device, pool.form)
         if self.num_workers == 0:
             return ThreadWorkers([self._decoder(number) for number in range(self.threads)], tiers)
         if self._processes is not None and (death := self._processes.death()) is not None:
@@ -423,7 +433,7 @@ class VideoLoader:
                 self.start_method,
                 self.threads,
                 self._make_decoder,
-                self.index,
+                self.index.for_workers(),
                 self.size,
                 tiers,
             )

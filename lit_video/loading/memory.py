@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lit_video.decoders.base import Decoder
+from lit_video.decoders.form import form_of
 from lit_video.index import Population
 from lit_video.loading.keep import Sizes, in_gb, measure, packing_pays, share_of_room, told
 from lit_video.planning.budget import Budget, divide, divide_in_tiers, least_slots
@@ -47,6 +48,7 @@ class Memory:
         tells: Whether it says on the screen what it decided.
 
     Attributes:
+        form: Of a frame.
         keep: How frames wait: `raw`, `lossless` or `jpeg`.
 
     Raises:
@@ -76,7 +78,8 @@ class Memory:
         self._batch_frames = batch_size * clip
         self._sight = num_positions * clip * num_epochs
         self._lookahead = None if lookahead is None else lookahead * clip
-        self._frame_bytes, self._memory_bytes = 3 * size[0] * size[1], memory_bytes
+        self.form = form_of(decoder, size)
+        self._frame_bytes, self._memory_bytes = self.form.num_bytes, memory_bytes
         self._check_room(keep, store)
         self.store = None if store is None else self._open(store, store_bytes, store_packing, jpeg_quality)
         self._tell_store()

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from lit_video.decoders.form import Form
 from lit_video.support.errors import WorkerError
 
 
@@ -17,7 +18,7 @@ class SlotPool:
 
     Args:
         num_slots: F.
-        size: Height and width of a frame, in pixels.
+        form: Of a frame.
         device: Where the slots lie.
         shared: In memory that worker processes can share.
 
@@ -25,16 +26,16 @@ class SlotPool:
         WorkerError: Too little shared memory.
 
     Attributes:
-        frames: uint8 [F, 3, height, width].
+        form: Of a frame.
+        frames: uint8 [F, channels, height, bytes of a row].
         num_held: Slots that are reserved now.
         peak_held: The most that ever were at a time.
     """
 
-    def __init__(
-        self, num_slots: int, size: tuple[int, int], device: torch.device | None = None, shared: bool = False
-    ) -> None:
-        frames = torch.empty((num_slots, 3, *size), dtype=torch.uint8, device=device)
-        self.frames: UInt8[Tensor, "slots 3 height width"] = share(frames) if shared else frames
+    def __init__(self, num_slots: int, form: Form, device: torch.device | None = None, shared: bool = False) -> None:
+        self.form = form
+        frames = torch.empty((num_slots, *form.shape_in_bytes), dtype=torch.uint8, device=device)
+        self.frames: UInt8[Tensor, "slots channels height row"] = share(frames) if shared else frames
         # Last freed, first reserved: pages of the pool that were never needed are never touched.
         self._free = list(range(num_slots - 1, -1, -1))
         self.peak_held = 0

@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from lit_video.decoders.base import Decoder, Frames
+from lit_video.decoders.form import Form
 from lit_video.loading.pages import read_pages, write_pages
 from lit_video.planning.reads import Fetch, GopRead
 from lit_video.store.collected import Collected
@@ -69,18 +70,24 @@ class Tiers:
     """What workers write frames into and read them from. Picklable, as far as its tensors are shared.
 
     Attributes:
-        slots: uint8 [F, 3, height, width].
+        slots: uint8 [F, channels, height, bytes of a row].
         pages: uint8 [pages, bytes] for packed frames that wait; None: there are none.
         packing: Of what is in pages.
         store: On disk; None: there is none.
         on_device: The slots are of a GPU: frames that are kept cross the bus, and so do those that are fetched.
+        form: What decoders write into a slot; None: uint8 of three channels.
     """
 
-    slots: UInt8[Tensor, "slots 3 height width"]
+    slots: UInt8[Tensor, "slots channels height row"]
     pages: UInt8[Tensor, "pages bytes"] | None = None
     packing: Packing | None = None
     store: FrameStore | None = None
     on_device: bool = False
+    form: Form | None = None
+
+    def slot(self, number: int) -> Tensor:
+        """Return a slot for a decoder to write a frame into."""
+        return self.slots[number] if self.form is None else self.form.of_bytes(self.slots[number])
 
     def do(self, job: Job | FetchJob, decoder: Decoder) -> Done:
         """Do a job, and say what came of it."""
@@ -88,7 +95,7 @@ class Tiers:
             if isinstance(job, FetchJob):
                 return Done(job.number, None, absent=self._fetch(job))
             if not (job.read.packed or job.read.stored):
-                decoder.decode(job.read, [self.slots[slot] for slot in job.slots])
+                decoder.decode(job.read, [self.slot(number) for number in job.slots])
                 return Done(job.number, None)
             return _Keeping(self, job).decode(decoder)
         except BaseException as error:  # whatever it is, the consumer raises it; swallowed here, it would wait for ever
@@ -109,7 +116,7 @@ class Tiers:
                 np.copyto(self.slots[slot].numpy(), frame)
         return absent
 
-    def _unpack(self, job: FetchJob, out: UInt8[np.ndarray, "n 3 height width"]) -> list[int]:
+    def _unpack(self, job: FetchJob, out: UInt8[np.ndarray, "n channels height row"]) -> list[int]:
         """Unpack frames from memory and from the store, and return the places of those that are in neither."""
         waiting = [place for place, source in enumerate(job.sources) if source is not None]
         if waiting:
@@ -129,8 +136,8 @@ class Tiers:
 
 @contextmanager
 def _rows(
-    out: UInt8[np.ndarray, "n 3 height width"], places: Sequence[int]
-) -> Iterator[UInt8[np.ndarray, "m 3 height width"]]:
+    out: UInt8[np.ndarray, "n channels height row"], places: Sequence[int]
+) -> Iterator[UInt8[np.ndarray, "m channels height row"]]:
     """Give memory for some rows of `out`, written there in the end; for all of them, `out` itself."""
     if len(places) == len(out):
         yield out
@@ -170,9 +177,9 @@ class _Keeping:
     def _decode(self, decoder: Decoder, read: GopRead) -> DecodeError | None:
         """Decode into slots, and what has none into the memory of one frame."""
         slots, place = self._tiers.slots, {frame: number for number, frame in enumerate(self._frames)}
-        out = {place[frame]: slots[slot] for frame, slot in self._slot_of.items()}
-        size = (int(slots.shape[-2]), int(slots.shape[-1]))
-        keeper = Keeper(out, size, len(place), lambda number, frame: self._keep(self._frames[number], frame))
+        out = {place[frame]: self._tiers.slot(slot) for frame, slot in self._slot_of.items()}
+        memory = torch.empty_like(self._tiers.slot(0))
+        keeper = Keeper(out, memory, len(place), lambda number, frame: self._keep(self._frames[number], frame))
         error = _failed(decoder, read, keeper)
         keeper.finish()
         missing = set() if error is None else set(error.missing)
@@ -201,7 +208,7 @@ class _Keeping:
         missing = [] if error is None else [frame for frame in self._read.frame_indices if frame in error.missing]
         return None if error is None or not missing else error.of(missing)
 
-    def _keep(self, frame_index: int, frame: UInt8[np.ndarray, "3 height width"]) -> None:
+    def _keep(self, frame_index: int, frame: UInt8[np.ndarray, "channels height row"]) -> None:
         tiers, number = self._tiers, self._packed.get(frame_index)
         if number is not None:
             assert tiers.packing is not None

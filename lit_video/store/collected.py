@@ -28,7 +28,7 @@ class Collected:
         self._frame_ids, self._packed, self._num_bytes = list[int](), list[bytes](), 0
         self.num_kept, self.is_full = 0, False
 
-    def add(self, frame_id: int, frame: UInt8[np.ndarray, "3 height width"]) -> None:
+    def add(self, frame_id: int, frame: UInt8[np.ndarray, "channels height row"]) -> None:
         """Pack a frame."""
         if self.is_full:
             return

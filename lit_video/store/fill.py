@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool
 
 from lit_video.decoders.base import Decoder
+from lit_video.decoders.form import form_of
 from lit_video.index import VideoIndex
 from lit_video.planning.planner import GopRead
 from lit_video.store.collected import Collected
@@ -182,7 +184,9 @@ class _Crew:
         """Decode one read and keep what comes out of it."""
         collected, origin = Collected(self._store), int(self._index.offset[read.video_id])
         frame_ids = [origin + frame for frame in read.frame_indices]
-        out = Keeper({}, self._size, len(frame_ids), lambda place, frame: collected.add(frame_ids[place], frame))
+        form = form_of(decoder, self._size)
+        memory = torch.empty(form.shape, dtype=form.samples)
+        out = Keeper({}, memory, len(frame_ids), lambda place, frame: collected.add(frame_ids[place], frame))
         lost = 0
         try:
             decoder.decode(read, out)

@@ -82,7 +82,7 @@ class FrameStore:
     ) -> None:
         if num_bytes is not None and num_bytes < 1:
             raise ValueError(f"num_bytes must be at least 1, or None for what the disk has, got {num_bytes}")
-        self._arguments = Path(folder), index, look, size, packing, num_bytes, quality
+        self._arguments = Path(folder), index.for_workers(), look, size, packing, num_bytes, quality
         self._folder, self._index, self._num_bytes = Path(folder), index, num_bytes
         self.index, self.folder = index, Path(folder)
         self.packing = make_packing(packing, quality)
@@ -199,7 +199,7 @@ class FrameStore:
         self._said |= video_ids
 
     def get(
-        self, frame_ids: Sequence[int] | Int64[np.ndarray, " n"], out: UInt8[np.ndarray, "n 3 height width"]
+        self, frame_ids: Sequence[int] | Int64[np.ndarray, " n"], out: UInt8[np.ndarray, "n channels height row"]
     ) -> Bool[np.ndarray, " n"]:
         """Write frames into `out`, and return which of them were there and whole.
 
@@ -243,7 +243,7 @@ class FrameStore:
         frame_ids: Int64[np.ndarray, " n"],
         kinds: list[int],
         values: list[Any],
-        out: UInt8[np.ndarray, "n 3 height width"],
+        out: UInt8[np.ndarray, "n channels height row"],
         served: Bool[np.ndarray, " n"],
     ) -> None:
         """Unpack what is whole, neighbours that are packed alike as one block."""
@@ -258,7 +258,7 @@ class FrameStore:
 
     @staticmethod
     def _unpack_block(
-        kind: int, places: list[int], values: list[Any], out: UInt8[np.ndarray, "n 3 height width"]
+        kind: int, places: list[int], values: list[Any], out: UInt8[np.ndarray, "n channels height row"]
     ) -> bool:
         """Tell whether frames could be unpacked: a whole value may be a frame of another make of lit_video."""
         try:

@@ -20,21 +20,21 @@ class Keeper(Sequence[Tensor]):
 
     Args:
         out: The frames that have a tensor of their own, by place in the read. These are not packed.
-        size: Height and width of a frame.
+        memory: For one frame of those that have none.
         num_frames: Of the read.
-        pack: Called with place and frame, `[3, height, width]`, for each other frame that was decoded. The frame's
-            memory is written over afterwards.
+        pack: Called with place and frame, uint8 `[channels, height, bytes of a row]`, for each other frame that was
+            decoded. The frame's memory is written over afterwards.
     """
 
     def __init__(
         self,
         out: Mapping[int, Tensor],
-        size: tuple[int, int],
+        memory: Tensor,
         num_frames: int,
-        pack: Callable[[int, UInt8[np.ndarray, "3 height width"]], None],
+        pack: Callable[[int, UInt8[np.ndarray, "channels height row"]], None],
     ) -> None:
         self._out, self._num_frames, self._pack = out, num_frames, pack
-        self._frame = torch.empty((3, *size), dtype=torch.uint8)
+        self._frame = memory
         self._place: int | None = None  # of the frame that is being written and has no tensor of its own
 
     def __len__(self) -> int:
@@ -59,4 +59,4 @@ class Keeper(Sequence[Tensor]):
         """Pack the frame that was taken last, if it has no tensor of its own."""
         if self._place is not None:
             place, self._place = self._place, None
-            self._pack(place, self._frame.numpy())
+            self._pack(place, self._frame.view(torch.uint8).numpy())

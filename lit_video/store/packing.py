@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import threading
 from collections.abc import Sequence
@@ -36,11 +37,11 @@ class Packing(Protocol):
     name: ClassVar[str]
     is_exact: ClassVar[bool]
 
-    def pack(self, frame: UInt8[np.ndarray, "3 height width"]) -> bytes:
+    def pack(self, frame: UInt8[np.ndarray, "channels height row"]) -> bytes:
         """Return a frame as bytes, which keep nothing of its memory."""
         ...
 
-    def unpack(self, packed: Sequence[Buffer], out: UInt8[np.ndarray, "n 3 height width"]) -> None:
+    def unpack(self, packed: Sequence[Buffer], out: UInt8[np.ndarray, "n channels height row"]) -> None:
         """Write as many frames as were packed into `out`, in the same order.
 
         Raises:
@@ -56,11 +57,11 @@ class Raw:
     name: ClassVar[str] = "raw"
     is_exact: ClassVar[bool] = True
 
-    def pack(self, frame: UInt8[np.ndarray, "3 height width"]) -> bytes:
+    def pack(self, frame: UInt8[np.ndarray, "channels height row"]) -> bytes:
         """Return a copy of the frame's bytes."""
         return frame.tobytes()
 
-    def unpack(self, packed: Sequence[Buffer], out: UInt8[np.ndarray, "n 3 height width"]) -> None:
+    def unpack(self, packed: Sequence[Buffer], out: UInt8[np.ndarray, "n channels height row"]) -> None:
         """Copy them back.
 
         Raises:
@@ -75,20 +76,20 @@ class Raw:
 class Lossless:
     """Each row less the row above, by Zstandard at its first level: about half of the bytes.
 
-    Eight bytes stand before it: height and width.
+    Eight bytes stand before it: height, and bytes of a row.
     """
 
     name: ClassVar[str] = "lossless"
     is_exact: ClassVar[bool] = True
     head: ClassVar[struct.Struct] = struct.Struct("<II")
 
-    def pack(self, frame: UInt8[np.ndarray, "3 height width"]) -> bytes:
+    def pack(self, frame: UInt8[np.ndarray, "channels height row"]) -> bytes:
         """Return the frame compressed."""
         differences = frame.copy()
         np.subtract(frame[:, 1:], frame[:, :-1], out=differences[:, 1:])
         return self.head.pack(*frame.shape[1:]) + _OWN.zstandard.compress(differences, asbytes=True)
 
-    def unpack(self, packed: Sequence[Buffer], out: UInt8[np.ndarray, "n 3 height width"]) -> None:
+    def unpack(self, packed: Sequence[Buffer], out: UInt8[np.ndarray, "n channels height row"]) -> None:
         """Decompress frames, and sum their rows for many frames at once.
 
         Raises:
@@ -106,9 +107,9 @@ class Lossless:
             else:
                 _sum_rows(differences, block)
 
-    def _differences(self, packed: Buffer, shape: tuple[int, ...]) -> UInt8[np.ndarray, "3 height width"]:
+    def _differences(self, packed: Buffer, shape: tuple[int, ...]) -> UInt8[np.ndarray, "channels height row"]:
         """Return a frame's rows, each less the row above."""
-        size, there = 3 * shape[1] * shape[2], memoryview(packed)
+        size, there = math.prod(shape), memoryview(packed)
         if len(there) < self.head.size or self.head.unpack_from(there) != shape[1:]:
             raise ValueError(f"packed must be a frame of {shape[1]} × {shape[2]} pixels")
         try:
@@ -137,12 +138,12 @@ class Jpeg:
         if not 1 <= self.quality <= 100:
             raise ValueError(f"quality must be from 1 to 100, got {self.quality}")
 
-    def pack(self, frame: UInt8[np.ndarray, "3 height width"]) -> bytes:
+    def pack(self, frame: UInt8[np.ndarray, "channels height row"]) -> bytes:
         """Return the frame as a JPEG file."""
         pixels = np.ascontiguousarray(frame.transpose(1, 2, 0))
         return _simplejpeg().encode_jpeg(pixels, self.quality, "RGB", "420", fastdct=False)
 
-    def unpack(self, packed: Sequence[Buffer], out: UInt8[np.ndarray, "n 3 height width"]) -> None:
+    def unpack(self, packed: Sequence[Buffer], out: UInt8[np.ndarray, "n channels height row"]) -> None:
         """Decode JPEG files.
 
         Raises:
@@ -193,10 +194,10 @@ def make_packing(name: str, quality: int = QUALITY) -> Packing:
     return {"raw": Raw, "lossless": Lossless, "jpeg": partial(Jpeg, quality)}[name]()
 
 
-def _sum_rows(differences: Any, out: UInt8[np.ndarray, "n 3 height width"]) -> None:
+def _sum_rows(differences: Any, out: UInt8[np.ndarray, "n channels height row"]) -> None:
     """Sum the rows of several frames: with a row of all frames side by side, it is one addition a row."""
-    n, _, height, width = out.shape
-    memory = _SCRATCH.memory(height, n, 3, width)
+    n, channels, height, row_bytes = out.shape
+    memory = _SCRATCH.memory(height, n, channels, row_bytes)
     for number, rows in enumerate(differences):
         memory[:, number] = rows.transpose(1, 0, 2)
     for row in range(1, height):

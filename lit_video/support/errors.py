@@ -7,6 +7,7 @@ were fine and the files, the disk or the machine were not. `told_in_a_sentence` 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -27,9 +28,10 @@ class DecodeError(LitVideoError):
 
     def __init__(self, path: Path | str, missing: Sequence[int], num_frames: int, cause: str = "") -> None:
         self.path, self.missing, self.num_frames, self.cause = str(path), list(missing), num_frames, cause
+        is_gone = cause == os.strerror(errno.ENOENT)
         super().__init__(
             f"{path}: could not decode frames {self.missing} of {num_frames}{f' ({cause})' if cause else ''}.\n"
-            f"Look for damage: ffmpeg -v error -i {path} -f null -"
+            + ("Put it back, or index the videos anew" if is_gone else _look_for_damage(path))
         )
 
     def __reduce__(self) -> tuple:
@@ -38,6 +40,10 @@ class DecodeError(LitVideoError):
     def of(self, missing: Sequence[int]) -> DecodeError:
         """Return the same error about some of its frames."""
         return DecodeError(self.path, missing, self.num_frames, self.cause)
+
+
+def _look_for_damage(path: Path | str) -> str:
+    return f"Look for damage: ffmpeg -v error -i {path} -f null -"
 
 
 class IndexStoreError(LitVideoError):

@@ -16,8 +16,8 @@ from lit_video.support.errors import DataError, ResumeError
 
 
 def as_float(images: Tensor) -> Tensor:
-    """Return images in [0, 1]: what is not yet floating point is divided by 255."""
-    return images if images.is_floating_point() else images.float() / 255
+    """Return images in [0, 1]: what is not floating point is divided by the most that its type holds."""
+    return images if images.is_floating_point() else images.float() / torch.iinfo(images.dtype).max
 
 
 class DummyModel(LightningModule):

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt
 from torch import Tensor
 from torch.nn.functional import grid_sample
 from torchvision.transforms.v2 import functional as F
@@ -38,7 +38,7 @@ class Draws:
 class Transform(Protocol):
     """Whole batch in, whole batch out, on the device that it is on."""
 
-    def __call__(self, images: UInt8[Tensor, "batch 3 height width"], draws: Draws, /) -> Tensor:
+    def __call__(self, images: UInt[Tensor, "batch channels height width"], draws: Draws, /) -> Tensor:
         """Return the transformed images; randomness comes from `draws` alone."""
         ...
 
@@ -46,7 +46,7 @@ class Transform(Protocol):
 class NoTransform:
     """Leaves the frames as they were decoded, uint8; the model scales them."""
 
-    def __call__(self, images: UInt8[Tensor, "batch 3 height width"], draws: Draws) -> Tensor:
+    def __call__(self, images: UInt[Tensor, "batch channels height width"], draws: Draws) -> Tensor:
         """Return `images`."""
         return images
 
@@ -82,8 +82,15 @@ class ExerciseTransform:
             raise ValueError(f"jitter must be in [0, 0.5], got {jitter}")
         self.size, self.scale, self.ratio, self.jitter = size, tuple(scale), tuple(ratio), jitter
 
-    def __call__(self, images: UInt8[Tensor, "batch 3 height width"], draws: Draws) -> Float[Tensor, "batch 3 h w"]:
+    def __call__(
+        self, images: UInt[Tensor, "batch channels height width"], draws: Draws
+    ) -> Float[Tensor, "batch 3 h w"]:
         """Return float32 [B, 3, size, size] in [0, 1]."""
+        if images.dtype != torch.uint8 or images.shape[-3] != 3:
+            raise ValueError(
+                f"images must be uint8 of 3 channels, got {images.dtype} of {images.shape[-3]}: use transform=none, or"
+                " one of your own"
+            )
         boxes = crop_boxes(images.shape[-2:], self.scale, self.ratio, draws.uniform("crop", 2 * ATTEMPTS + 2))
         numbers = draws.uniform("jitter", 8)
         parts = []

@@ -17,7 +17,7 @@ from lit_video.index import VideoIndex, crew, digest, entries, progress, store
 from lit_video.index import build as build_module
 from lit_video.index.entries import Entries, File
 from lit_video.index.progress import Tally
-from lit_video.index.records import line_of, packed, record_of, unpacked
+from lit_video.index.records import Record, line_of, packed, record_of, unpacked
 from lit_video.index.scan import scan_file
 from lit_video.support.errors import Interrupted
 from tests.index.test_index import scan, scans  # noqa: F401  a fixture
@@ -201,7 +201,7 @@ class TestKept:
 
     @pytest.mark.parametrize("kind", [KeyboardInterrupt, Interrupted("told")])
     def test_the_command_ends_with_130(self, folder, monkeypatch, kind, capsys):
-        def interrupted(*_):
+        def interrupted(*_, **__):
             raise kind
 
         monkeypatch.setattr(VideoIndex, "scan", interrupted)
@@ -234,8 +234,8 @@ class TestKept:
     def test_an_entry_is_the_same_after_it_was_kept(self, tmp_path):
         entry = scan_file(write_stamped(tmp_path / "a.ts", 30, 1, gop=5))
         assert len(entry.starts) > 1
-        text = line_of({"entry": packed(entry)})
-        again = unpacked(record_of(text)["entry"], entry.digest)
+        text = line_of(Record({}, packed(entry)))
+        again = unpacked(record_of(text).entry, entry.digest)
         assert np.array_equal(again.pts, entry.pts)
         for name in set(entry.__slots__) - {"pts"}:
             assert list_of(getattr(again, name)) == list_of(getattr(entry, name)), name

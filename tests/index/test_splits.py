@@ -223,7 +223,7 @@ class TestRoots:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("HOME", str(tmp_path))
         roots = ["~/a/sub", "a", "b/../b/*.mp4", "5.mp4", "b/[x]", "./a/", "c/**", "*/d/?.bin"]
-        found, names = roots_of([str(path) for path in find_files(roots).files], roots)
+        found, names = roots_of(find_files(roots).files, roots)
         assert [os.path.relpath(name, tmp_path) for name in names] == [
             "a/sub",
             "a",

@@ -18,6 +18,10 @@ from lit_video.support.errors import DataError, DecodeError
 SIZE = (48, 64)
 
 
+def memory():
+    return torch.empty((3, *SIZE), dtype=torch.uint8)
+
+
 class Counting(PyAVDecoder):
     """Notes its reads, and cannot decode some frames."""
 
@@ -61,7 +65,7 @@ def is_as_decoded(store, index, frame_ids):
     decoder, out = PyAVDecoder(index, SIZE), np.empty((1, 3, *SIZE), np.uint8)
     for frame_id in frame_ids:
         video_id, frame = (int(found[0]) for found in index.locate(np.array([frame_id])))
-        expected = torch.empty((3, *SIZE), dtype=torch.uint8)
+        expected = memory()
         start = int(index.start_of(np.array([frame_id]))[0])
         decoder.decode(GopRead(video_id, start, (frame,), ((0,),)), [expected])
         if not store.get([frame_id], out)[0] or not np.array_equal(out[0], expected.numpy()):
@@ -188,7 +192,12 @@ def test_options_that_do_not_are_none(index):
 class TestKeeper:
     def test_packs_the_others_when_the_next_is_taken(self):
         mine, packed = torch.zeros((3, *SIZE), dtype=torch.uint8), []
-        keeper = Keeper({1: mine}, SIZE, 4, lambda place, frame: packed.append((place, int(frame[0, 0, 0]))))
+        keeper = Keeper(
+            {1: mine},
+            memory(),
+            4,
+            lambda place, frame: packed.append((place, int(frame[0, 0, 0]))),
+        )
         assert len(keeper) == 4
         for place in (2, 1, 0, 3):
             keeper[place].fill_(place + 10)
@@ -201,7 +210,12 @@ class TestKeeper:
     def test_a_gop_through_a_decoder(self, index):
         packed, mine = {}, torch.zeros((3, *SIZE), dtype=torch.uint8)
         read = GopRead(1, 10, tuple(range(10, 20)), ((0,),) * 10)  # with B-frames
-        keeper = Keeper({4: mine}, SIZE, 10, lambda place, frame: packed.update({place: frame.copy()}))
+        keeper = Keeper(
+            {4: mine},
+            memory(),
+            10,
+            lambda place, frame: packed.update({place: frame.copy()}),
+        )
         PyAVDecoder(index, SIZE).decode(read, keeper)
         keeper.finish()
         expected = torch.zeros((10, 3, *SIZE), dtype=torch.uint8)
@@ -211,7 +225,7 @@ class TestKeeper:
         assert all(np.array_equal(frame, expected[place].numpy()) for place, frame in packed.items())
 
     def test_places_are_checked(self):
-        keeper = Keeper({}, SIZE, 4, lambda place, frame: None)
+        keeper = Keeper({}, memory(), 4, lambda place, frame: None)
         for place in (-1, 4):
             with pytest.raises(IndexError, match=r"place must be in \[0, 4\)"):
                 keeper[place]
