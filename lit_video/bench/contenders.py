@@ -216,11 +216,11 @@ def seek_loop(setting: Setting) -> Contest:
 
 def _sought(index: VideoIndex, sampler: Sampler, setting: Setting) -> Batches:
     files: dict[int, Any] = {}
-    frame_ids = itertools.chain.from_iterable(sampler.order(epoch) for epoch in itertools.count())
+    frame_ids = (frame_id for epoch in itertools.count() for frame_id in sampler.order(epoch)[:].tolist())
     while True:
         batch = empty_batch(setting)
         for image, frame_id in zip(batch, frame_ids, strict=False):
-            video_id = int(index.locate(frame_id)[0])
+            video_id = int(index.locate(np.array([frame_id]))[0][0])
             if video_id not in files:
                 files[video_id] = av.open(index.path(video_id))
                 files[video_id].streams.video[0].codec_context.thread_count = 1

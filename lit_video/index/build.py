@@ -114,7 +114,7 @@ def _load(folder: Path, request: str | None, is_used: bool = True) -> Stored | N
 
 
 def _known(stored: Stored, asked: Asked) -> tuple[Int64[np.ndarray, " files"], dict[int, Skipped]]:
-    """Return for each file its row in an index, -1 where it has none, changed or tells too little, and those that have nothing usable."""
+    """Return for each file its row in an index, -1 where none says enough of it as it is, and files of no use."""
     columns = stored.columns
     row_of = {path: row for row, path in enumerate(columns.paths)}
     rows = np.array([row_of.get(path, -1) for path in asked.paths], np.int64)

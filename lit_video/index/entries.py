@@ -83,7 +83,7 @@ class Entries:
         self._at: dict[str, tuple[str, ...]] = {}  # contents that were at a path
         self._entries: dict[
             tuple[str, str], bytes
-        ] = {}  # packed, by content, and what it was made by where that matters
+        ] = {}  # packed, by content and, where that matters, its maker
         for line in self._lines():
             if record := record_of(line):
                 self._note(record)

@@ -22,9 +22,9 @@ def scans(monkeypatch):
     """Names of the files that were really read."""
     read, scan = [], build_module.scan_file
 
-    def spy(path):
+    def spy(path, *how):
         read.append(path.name)
-        return scan(path)
+        return scan(path, *how)
 
     monkeypatch.setattr(build_module, "scan_file", spy)
     return read
