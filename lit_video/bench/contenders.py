@@ -216,7 +216,7 @@ def seek_loop(setting: Setting) -> Contest:
 
 def _sought(index: VideoIndex, sampler: Sampler, setting: Setting) -> Batches:
     files: dict[int, Any] = {}
-    frame_ids = itertools.chain.from_iterable(sampler.order(epoch) for epoch in itertools.count())
+    frame_ids = (frame_id for epoch in itertools.count() for frame_id in sampler.order(epoch)[:].tolist())
     while True:
         batch = empty_batch(setting)
         for image, frame_id in zip(batch, frame_ids, strict=False):
