@@ -220,7 +220,7 @@ def _sought(index: VideoIndex, sampler: Sampler, setting: Setting) -> Batches:
     while True:
         batch = empty_batch(setting)
         for image, frame_id in zip(batch, frame_ids, strict=False):
-            video_id = int(index.locate(np.array(frame_id))[0])
+            video_id = int(index.locate(np.array([frame_id]))[0][0])
             if video_id not in files:
                 files[video_id] = av.open(index.path(video_id))
                 files[video_id].streams.video[0].codec_context.thread_count = 1
