@@ -1,8 +1,10 @@
 """A packet's first bits, as the codecs' specifications have them."""
 
+import av
 import pytest
 
-from lit_video.index.bitstream import is_clean_start, is_shown, nal_units, rewritten
+from lit_video.checks.stamps import write_stamped
+from lit_video.index.bitstream import has_wrong_checksum, is_clean_start, is_shown, nal_units, rewritten
 
 ANNEX_B = b"\0\0\0\1"
 SPS, IDR, SLICE = bytes([0x67, 1, 2]), bytes([0x65, 9, 9]), bytes([0x41, 9, 9])
@@ -91,3 +93,30 @@ def test_a_unit_grows_where_its_length_can_say_so(width, grows):
     (unit,) = nal_units("hevc", found, extradata)
     assert (len(unit) > len(slice_)) == grows
     assert bytes(unit[: len(slice_)]) == slice_
+
+
+class TestFFV1Checksums:
+    """Each slice ends in its size, an error status and a CRC, from version 3 on (RFC 9043)."""
+
+    @pytest.fixture
+    def packet(self, tmp_path):
+        path = tmp_path / "a.mkv"
+        write_stamped(path, 2, codec="ffv1", gop=1, options={"level": "3", "slicecrc": "1", "slices": "4"})
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            return bytes(next(container.demux(stream))), stream.codec_context.extradata
+
+    def test_are_right_as_they_were_written(self, packet):
+        assert not has_wrong_checksum("ffv1", *packet)
+
+    @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.99])
+    def test_one_bit_is_seen(self, packet, share):
+        data = bytearray(packet[0])
+        data[int(share * len(data))] ^= 1
+        assert has_wrong_checksum("ffv1", bytes(data), packet[1])
+
+    def test_a_packet_that_is_cut_short_is_seen(self, packet):
+        assert has_wrong_checksum("ffv1", packet[0][:-20], packet[1])
+
+    def test_there_are_none_in_files_without_a_header(self, packet):
+        assert not has_wrong_checksum("ffv1", packet[0][:-1], None)

@@ -134,7 +134,7 @@ class TestReuse:
     def test_what_changes_while_it_is_scanned_is_not_kept(self, folder, tmp_path, monkeypatch):
         read = []
 
-        def growing(path):
+        def growing(path, _):
             read.append(path.name)
             entry = scan_file(path)
             if len(read) == 1:
@@ -164,7 +164,7 @@ class TestKept:
     def test_what_was_done_is_kept_when_the_rest_fails(self, folder, tmp_path, monkeypatch):
         read, others_done = [], threading.Event()
 
-        def failing(path):
+        def failing(path, _):
             read.append(path.name)
             if path.name == "2.mp4" and not others_done.is_set():
                 for _ in range(200):
