@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from lit_video.support.errors import DataError
+from lit_video.support.machine import num_cores
 
 # A folder is searched for these endings only; a file or a glob that is named is taken whatever its ending.
 SUFFIXES = frozenset([
@@ -42,7 +43,7 @@ OF_CAMERAS = frozenset({
 })  # fmt: skip
 PREVIEW, OF_WHICH = ".lrv", frozenset({".mp4", ".360", ".insv"})
 
-TOGETHER, AT_ONCE = 1000, 16  # files whose stands a thread asks for, and threads
+TOGETHER, AT_ONCE = 1000, 16  # files that a thread looks at together, and threads at most
 
 PathLike = str | Path
 Part = TypeVar("Part")
@@ -119,7 +120,7 @@ def in_parts(look: Callable[[Sequence[str]], Part], files: Sequence[str]) -> lis
     parts = [files[first : first + TOGETHER] for first in range(0, len(files), TOGETHER)]
     if len(parts) < 2:
         return [look(part) for part in parts]
-    with ThreadPool(min(AT_ONCE, len(parts))) as pool:
+    with ThreadPool(min(AT_ONCE, 3 * num_cores(), len(parts))) as pool:
         return pool.map(look, parts, chunksize=1)
 
 

@@ -1,6 +1,7 @@
 """Entries are kept by file and by content, as they are made, for every request that shares the folder."""
 
 import errno
+import io
 import os
 import shutil
 import threading
@@ -305,6 +306,21 @@ class TestProgress:
         with progress.shown(Tally(5, 12, 1), False):
             time.sleep(0.05)
         assert capsys.readouterr().err == ""
+
+
+def test_of_a_large_file_four_mebibytes_are_read(tmp_path, monkeypatch):
+    read = []
+
+    class Counted(io.FileIO):
+        def read(self, size):
+            read.append(super().read(size))
+            return read[-1]
+
+    monkeypatch.setattr(os, "fdopen", lambda handle, *_, **__: Counted(handle))
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(2**34)  # of which nothing is on disk
+    digest.digest_of(tmp_path / "large", 2**34)
+    assert sum(map(len, read)) == digest.WHOLE_BYTES == 2**22
 
 
 def test_digests_tell_bytes_and_sizes_apart(tmp_path, monkeypatch):
