@@ -9,7 +9,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -50,9 +49,6 @@ class Workers(Protocol):
         ...
 
 
-UNTOLD_SECONDS = 0.002  # for which a job that ended may wait for others
-
-
 class ThreadWorkers:
     """Decodes on threads of this process: PyAV releases the interpreter's lock, and nothing is pickled or copied.
 
@@ -64,8 +60,7 @@ class ThreadWorkers:
     def __init__(self, decoders: Sequence[Decoder], tiers: Tiers) -> None:
         self._tiers = tiers
         self._todo: queue.SimpleQueue[Job | FetchJob | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[Sequence[Done | None]] = queue.SimpleQueue()
-        self._arrived = deque[Done | None]()
+        self._done: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
         # Daemons: a program that ends while a long read is under way does not wait for it.
         self._threads = [
@@ -81,9 +76,7 @@ class ThreadWorkers:
 
     def wait(self) -> Done | None:
         """Return the next job that ended; None once `interrupt` was called."""
-        if not self._arrived:
-            self._arrived.extend(self._done.get())
-        return None if self._stopped.is_set() else self._arrived.popleft()
+        return None if self._stopped.is_set() else self._done.get()
 
     def check(self) -> None:
         """Do nothing: threads do not die."""
@@ -91,7 +84,7 @@ class ThreadWorkers:
     def interrupt(self) -> None:
         """Begin no further job, and let whoever waits go."""
         self._stopped.set()
-        self._done.put([None])
+        self._done.put(None)
         for _ in self._threads:
             self._todo.put(None)
 
@@ -100,25 +93,8 @@ class ThreadWorkers:
         return join(self._threads, timeout_seconds)
 
     def _work(self, decoder: Decoder) -> None:
-        done, told = list[Done](), time.monotonic()
-        while (job := self._next(done)) is not None and not self._stopped.is_set():
-            done.append(self._tiers.do(job, decoder))
-            # Whoever waits is woken once for many short jobs: to wake a thread takes as long as to decode a picture.
-            if time.monotonic() - told > UNTOLD_SECONDS:
-                told = time.monotonic()
-                self._tell(done)
-
-    def _next(self, done: list[Done]) -> Job | FetchJob | None:
-        try:
-            return self._todo.get_nowait()
-        except queue.Empty:
-            self._tell(done)
-            return self._todo.get()
-
-    def _tell(self, done: list[Done]) -> None:
-        if done:
-            self._done.put(done.copy())
-            done.clear()
+        while (job := self._todo.get()) is not None and not self._stopped.is_set():
+            self._done.put(self._tiers.do(job, decoder))
 
 
 def join(threads: Sequence[threading.Thread], timeout_seconds: float) -> bool:
