@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
+from lit_video.engines.base import Engine
 from lit_video.index.columns import Skipped, Stored, columns_of
 from lit_video.index.crew import Crew, Named, found_with, identify
 from lit_video.index.entries import Entries, File, Unusable, libavcodec
 from lit_video.index.files import find_files, request_key
 from lit_video.index.scan import Entry, NotAVideo, scan_file
+from lit_video.index.scanning import scan_elsewhere
 from lit_video.index.store import load, note_asked_for, only_writer, save
 from lit_video.support.errors import DataError, IndexStoreError, Interrupted
 from lit_video.support.screen import screen
@@ -28,6 +30,7 @@ def build(
     index_dir: str | Path | None,
     progress: bool,
     exclude: Sequence[str] = (),
+    engine: Engine | None = None,
 ) -> tuple[Stored, int, float]:
     """Do what `VideoIndex.scan` promises, and return it, how many videos were reused, and the seconds it took."""
     began = time.perf_counter()
@@ -41,7 +44,7 @@ def build(
     stored = _load_if_unchanged(folder, request, named)
     num_cached = len(stored.columns.offset) - 1 if stored else 0
     if stored is None:
-        stored, num_cached = _make(folder, request, named, progress, must_be_kept=bool(index_dir))
+        stored, num_cached = _make(folder, request, named, progress, bool(index_dir), engine)
     elif stored.folder is not None:
         note_asked_for(folder, stored.folder)
     return stored, num_cached, time.perf_counter() - began
@@ -85,19 +88,21 @@ def _file_of(skipped: Skipped) -> File:
     return File(skipped.path, skipped.size_bytes, skipped.mtime_ns)
 
 
-def _make(folder: Path, request: str, named: Sequence[Named], progress: bool, must_be_kept: bool) -> tuple[Stored, int]:
+def _make(
+    folder: Path, request: str, named: Sequence[Named], progress: bool, must_be_kept: bool, engine: Engine | None
+) -> tuple[Stored, int]:
     """Return the index, kept in the folder if that can be written, and how many videos were reused."""
     with ExitStack() as stack:
         try:
             stack.enter_context(only_writer(folder, request))
         except IndexStoreError as error:
-            if must_be_kept:
+            if must_be_kept or engine is not None:
                 raise
             _warn_not_kept(error)
             return _put_together(Entries(folder, are_kept=False), named, progress)
         if stored := _load_if_unchanged(folder, request, named):  # by another process, for which this one waited
             return stored, len(stored.columns.offset) - 1
-        made, num_cached = _put_together(Entries(folder), named, progress)
+        made, num_cached = _put_together(Entries(folder), named, progress, folder, engine)
         return _save(folder, request, made, must_be_kept), num_cached
 
 
@@ -115,10 +120,18 @@ def _warn_not_kept(error: IndexStoreError) -> None:
     warnings.warn(f"The index is made, and not kept: {error}", stacklevel=2)
 
 
-def _put_together(entries: Entries, named: Sequence[Named], progress: bool) -> tuple[Stored, int]:
+def _put_together(
+    entries: Entries,
+    named: Sequence[Named],
+    progress: bool,
+    folder: Path | None = None,
+    engine: Engine | None = None,
+) -> tuple[Stored, int]:
     """Return the index of what is known of the files, and of what is found out now."""
-    crew = Crew(entries, _scan)
+    crew, num_new = Crew(entries, _scan), 0
     try:
+        if engine is not None and folder is not None:
+            num_new = scan_elsewhere(entries, named, folder, _scan, engine, progress)
         found = crew.look_at(named, progress)
     except Interrupted as error:
         print(f"\n{error}", file=sys.stderr)
@@ -134,7 +147,7 @@ def _put_together(entries: Entries, named: Sequence[Named], progress: bool) -> t
     if not usable:
         raise DataError(_nothing_usable(skipped))
     columns, names = columns_of([file for file, _ in usable], [entry for _, entry in usable])
-    return Stored(columns, names, skipped, None), len(usable) - crew.num_scanned
+    return Stored(columns, names, skipped, None), len(usable) - crew.num_scanned - num_new
 
 
 def _nothing_usable(skipped: Sequence[Skipped]) -> str:

@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from lit_video.index.scan import Entry
 
 VERSION = 1  # of what a scan tells and how it is written; files of others are not looked at
 MOST_FILES = 32  # more that nobody writes to any more are made one
+MOST_ALIKE = 8  # contents of one size that a worker is told of: of more it finds out itself
 IDLE_SECONDS = 2 * 86400.0  # after which nobody writes to a file any more
 
 
@@ -68,21 +69,61 @@ class Entries:
     Args:
         folder: Where they are. It need not be there.
         are_kept: Add to them there.
+        known: Lines of entries that are known instead of those there.
 
     Attributes:
         are_kept: Whether what is found out is on disk as soon as it is.
     """
 
-    def __init__(self, folder: Path, are_kept: bool = True) -> None:
+    def __init__(self, folder: Path, are_kept: bool = True, known: Iterable[bytes] | None = None) -> None:
         self._folder, self.are_kept = folder / f"entries-{VERSION}", are_kept
         self._lock = threading.Lock()
         self._writes: FileIO | None = None
         self._seen: dict[File, str | Unusable] = {}  # content, or why there is none
         self._at: defaultdict[str, set[str]] = defaultdict(set)  # contents that were at a path
+        self._of_size: defaultdict[int, set[str]] = defaultdict(set)  # contents of files of a size
         self._rows: dict[tuple[str, str], dict[str, Any]] = {}  # by content, and libavcodec where that matters
-        for line in self._lines():
+        self._read: dict[Path, int] = {}  # bytes of each file that were read
+        self.note(self._new_lines() if known is None else known)
+
+    def refresh(self) -> None:
+        """Read what others added meanwhile."""
+        with self._lock:
+            self.note(self._new_lines())
+
+    def note(self, lines: Iterable[bytes]) -> None:
+        """Know what is in these lines too."""
+        for line in lines:
             if record := record_of(line):
                 self._note(record)
+
+    @property
+    def num_contents(self) -> int:
+        """Number of different contents that are known."""
+        return len(self._rows)
+
+    def is_known(self, file: File, found_with: Callable[[str], str]) -> bool:
+        """Tell whether `seen` knows a file, and why it is unusable, if it is, still holds."""
+        found = self._seen.get(file)
+        if isinstance(found, Unusable):
+            return found.found_with == found_with(file.path)
+        return found is not None and self._row(found) is not None
+
+    def about(self, file: File) -> tuple[bytes, ...]:
+        """Return what is known of a file of which only the bytes can tell if it is this one, as lines for `known`."""
+        alike = self._of_size.get(file.size_bytes, set())
+        contents = {*self._at.get(file.path, ()), *(alike if len(alike) <= MOST_ALIKE else ())}
+        found = [(content, row) for content in sorted(contents) if (row := self._row(content)) is not None]
+        # As at this path, where it was; else at none.
+        nowhere = File("", file.size_bytes, -1)._asdict()
+        return tuple(
+            line_of(
+                nowhere
+                | {"path": file.path if content in self._at.get(file.path, ()) else ""}
+                | {"content": content, "libavcodec": libavcodec(), "entry": row}
+            )
+            for content, row in found
+        )
 
     def seen(self, file: File) -> Entry | Unusable | None:
         """Return what is known of a file that did not change since, without looking at it."""
@@ -135,6 +176,7 @@ class Entries:
         content = record["content"]
         self._seen[file] = content
         self._at[file.path].add(content)
+        self._of_size[file.size_bytes].add(content)
         if "entry" in record:
             decoded_by = "" if record["entry"]["made"] == "exact" else record["libavcodec"]
             self._rows[content, decoded_by] = record["entry"]
@@ -155,10 +197,19 @@ class Entries:
         except OSError:
             return False
 
-    def _lines(self) -> Iterator[bytes]:
+    def _new_lines(self) -> Iterator[bytes]:
+        """Yield the lines that were not read yet; one that is not all there yet is not."""
         for path in sorted(self._folder.glob("*.jsonl")):
-            with contextlib.suppress(OSError), path.open("rb") as file:  # another may just have gathered it
-                yield from file
+            begin = self._read.get(path, 0)
+            with contextlib.suppress(OSError):  # another may just have gathered it
+                if path.stat().st_size == begin:
+                    continue
+                with path.open("rb") as file:
+                    file.seek(begin)
+                    for line in file:
+                        if line.endswith(b"\n") or record_of(line):
+                            self._read[path] = self._read.get(path, 0) + len(line)
+                            yield line
 
 
 def content_of(file: File, digest: bytes) -> str:

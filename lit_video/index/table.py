@@ -13,6 +13,7 @@ import numpy as np
 from av.video.format import VideoFormat
 from jaxtyping import Float64, Int, Int64
 
+from lit_video.engines.base import Engine
 from lit_video.index.build import build
 from lit_video.index.changes import NewTimes
 from lit_video.index.columns import MADE, Columns, Skipped
@@ -58,6 +59,7 @@ class VideoIndex:
         index_dir: str | Path | None = None,
         progress: bool = True,
         exclude: Sequence[str] = (),
+        engine: Engine | None = None,
     ) -> VideoIndex:
         """Index the videos behind `paths`, reading only files that are new or changed since the last time.
 
@@ -66,12 +68,14 @@ class VideoIndex:
             index_dir: The folder to keep the index in; the user's cache folder by default.
             progress: Show a progress bar while files are read, and say what was left out.
             exclude: Globs of files to leave out, matched with the ends of paths: `*_proxy.mp4`, `takes/old/*`.
+            engine: Whose workers read the files (`lit_video.engines`); by default threads of this process do.
 
         Raises:
             DataError: Nothing there, or nothing usable.
             IndexStoreError: `index_dir` cannot be written.
+            WorkerError: The engine's workers cannot live.
         """
-        stored, num_cached, seconds = build(paths, index_dir, progress, exclude)
+        stored, num_cached, seconds = build(paths, index_dir, progress, exclude, engine)
         return VideoIndex(*stored, num_cached, seconds)
 
     @staticmethod

@@ -20,6 +20,14 @@ LAUNCHERS = (
 )
 MANY_FILES = 2**16  # no loader keeps more open
 
+_most_cores: int | None = None  # that this process takes of those it may use
+
+
+def take_cores(most: int) -> None:
+    """Have `num_cores` say at most so many from now on: the others are for other workers of the same work."""
+    global _most_cores
+    _most_cores = most
+
 
 def num_cores(ranks: int | None = None) -> int:
     """Return the number of cores for this process: those it may run on, or has the time of, shared with other ranks.
@@ -28,7 +36,8 @@ def num_cores(ranks: int | None = None) -> int:
         ranks: On this machine, this process being one; by default what the launcher says.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, quota_of_cores() or allowed) // (ranks or ranks_here()))
+    cores = max(1, min(allowed, quota_of_cores() or allowed) // (ranks or ranks_here()))
+    return min(cores, _most_cores or cores)
 
 
 def cores_in_words(ranks: int | None = None) -> str:

@@ -201,7 +201,7 @@ class TestKept:
 
     @pytest.mark.parametrize("kind", [KeyboardInterrupt, Interrupted("told")])
     def test_the_command_ends_with_130(self, folder, monkeypatch, kind, capsys):
-        def interrupted(*_):
+        def interrupted(*_, **options):
             raise kind
 
         monkeypatch.setattr(VideoIndex, "scan", interrupted)
