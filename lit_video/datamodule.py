@@ -34,6 +34,7 @@ from lit_video.samplers.uniform import UniformSampler
 from lit_video.samplers.weighted import WeightedSampler
 from lit_video.support.demo import demo_clip
 from lit_video.support.errors import DataError
+from lit_video.support.machine import name_of_machine
 from lit_video.training.lightning_batches import EvaluationBatches, FirstEpoch, LightningBatches, Unseen
 from lit_video.training.streams import BesideDecoders
 from lit_video.training.transforms import Draws
@@ -111,6 +112,8 @@ class VideoDataModule(LightningDataModule):
         shard: How ranks share an epoch: `gop` (each GOP is decoded on as few ranks as can be) or `slot`.
         on_error: What to do about a frame that cannot be decoded: `raise`, `skip` or `redraw`.
         progress: Show a progress bar while files are indexed.
+        proxy: A folder that `lit-video proxy` made: its copies are read in the place of the videos, which keep their
+            names, labels and splits.
 
     Attributes:
         index: The videos of `root`, from `setup` on.
@@ -171,6 +174,7 @@ class VideoDataModule(LightningDataModule):
         shard: str = "gop",
         on_error: str = "raise",
         progress: bool = True,
+        proxy: str | Path | None = None,
     ) -> None:
         super().__init__()
         self.root, self.seed, self.index_dir, self.progress = root, seed, index_dir, progress
@@ -199,6 +203,7 @@ class VideoDataModule(LightningDataModule):
             raise ValueError(f"max_eval_samples must be at least 1, got {max_eval_samples!r}")
         self._choices = Choices(
             root=_paths_of(root),
+            proxy=proxy,
             val_root=val_root,
             test_root=test_root,
             predict_root=predict_root,
@@ -226,6 +231,7 @@ class VideoDataModule(LightningDataModule):
         if not self._choices.may_have("val") and type(self).val_dataloader is VideoDataModule.val_dataloader:
             self.val_dataloader = Unseen(self.val_dataloader)
         self._stages: Stages | None = None
+        self._machines: list[int] | None = None  # of all ranks
         self._counts, self._ledger = Counts(), list[Fault]()
         self.loader: VideoLoader | None = None
         self._evaluations: dict[str, VideoLoader] = {}
@@ -432,6 +438,7 @@ class VideoDataModule(LightningDataModule):
             local_world_size=getattr(self.trainer, "num_devices", None),
             device=self.trainer.strategy.root_device if self.trainer else None,
             last_epoch=self._last_epoch,
+            machines=self._machines,
             **arguments,
         )
 
@@ -477,12 +484,14 @@ class VideoDataModule(LightningDataModule):
             self._stages = Stages(choices, self.index_dir, self.progress)
 
     def _check_same_on_all_ranks(self) -> None:
-        """Refuse to train on a file that arrived between the scans of two ranks."""
+        """Refuse to train on a file that arrived between the scans of two ranks; and note on which machine each is."""
         if self._stages is None or not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return
-        digests: list[Any] = [None] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(digests, self._stages.digest())
-        if len(set(digests)) > 1:
+        told: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(told, (self._stages.digest(), name_of_machine()))
+        names = list(dict.fromkeys(name for _, name in told))
+        self._machines = [names.index(name) for _, name in told]
+        if len({digest for digest, _ in told}) > 1:
             index = self._stages.index
             raise DataError(
                 f"The ranks do not see the same videos: rank {torch.distributed.get_rank()} has"

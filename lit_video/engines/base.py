@@ -83,12 +83,14 @@ class Engine(Protocol):
         room: Shards that may be given to it at a time, where it has a queue of its own.
         least_share: Of all the work, the least that one of `num_shards` workers is given at a time: starting costs.
         patience_seconds: After which a worker that is still at one item is given up.
+        folder: Which all workers see, for what is on its way; None: they are on this machine, or nobody said.
     """
 
     num_shards: int
     room: int
     least_share: float
     patience_seconds: float
+    folder: str | None
 
     def start(self, shards: Sequence[Shard]) -> list[Handle]:
         """Have shards called, each by a worker that need not live longer."""

@@ -26,10 +26,12 @@ class LocalEngine:
     Args:
         num_cpus: Processes at a time; by default as many as cores that may be used.
         patience_seconds: After which a file is given up.
+        folder: For frames on their way to a store; by default in the store.
     """
 
     num_cpus: int | None = None
     patience_seconds: float = PATIENCE_SECONDS
+    folder: str | None = None
     least_share: float = 1 / 32
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ class RayEngine:
     Args:
         num_cpus: Tasks at a time, of one core each; by default as many as the cluster has.
         address: Of the cluster, as `ray.init` takes it; by default RAY_ADDRESS says, or a Ray of this program's own.
+        folder: That all machines see, for frames on their way to a store; by default in the store.
         patience_seconds: After which a file is given up.
 
     Raises:
@@ -30,6 +31,7 @@ class RayEngine:
 
     num_cpus: int | None = None
     address: str | None = None
+    folder: str | None = None
     patience_seconds: float = PATIENCE_SECONDS
     least_share: float = 1 / 16
 

@@ -45,7 +45,8 @@ class SubmititEngine:
     def __post_init__(self) -> None:
         check_arguments(self.num_cpus, self.patience_seconds)
         submitit = library("submitit")
-        folder = Path(self.folder).expanduser() if self.folder else platformdirs.user_cache_path("lit_video") / "jobs"
+        self.folder = self.folder or str(platformdirs.user_cache_path("lit_video") / "jobs")
+        folder = Path(self.folder).expanduser()
         try:
             self._executor = submitit.AutoExecutor(folder=folder / "%j", cluster=self.cluster)
             self._is_local = self._executor.cluster != "slurm"

@@ -7,26 +7,21 @@ is not whole is left out when it is read.
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
-import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from io import FileIO
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 
 from lit_video.index.digest import is_of_all_bytes
+from lit_video.index.lines import Lines
 from lit_video.index.records import line_of, packed, record_of, unpacked
 from lit_video.index.scan import Entry
 
 VERSION = 1  # of what a scan tells and how it is written; files of others are not looked at
-MOST_FILES = 32  # more that nobody writes to any more are made one
 MOST_ALIKE = 8  # contents of one size that a worker is told of: of more it finds out itself
-IDLE_SECONDS = 2 * 86400.0  # after which nobody writes to a file any more
 
 
 def libavcodec() -> str:
@@ -76,20 +71,18 @@ class Entries:
     """
 
     def __init__(self, folder: Path, are_kept: bool = True, known: Iterable[bytes] | None = None) -> None:
-        self._folder, self.are_kept = folder / f"entries-{VERSION}", are_kept
+        self._lines, self.are_kept = Lines(folder / f"entries-{VERSION}"), are_kept
         self._lock = threading.Lock()
-        self._writes: FileIO | None = None
         self._seen: dict[File, str | Unusable] = {}  # content, or why there is none
         self._at: defaultdict[str, set[str]] = defaultdict(set)  # contents that were at a path
         self._of_size: defaultdict[int, set[str]] = defaultdict(set)  # contents of files of a size
         self._rows: dict[tuple[str, str], dict[str, Any]] = {}  # by content, and libavcodec where that matters
-        self._read: dict[Path, int] = {}  # bytes of each file that were read
-        self.note(self._new_lines() if known is None else known)
+        self.note(self._lines.new() if known is None else known)
 
     def refresh(self) -> None:
         """Read what others added meanwhile."""
         with self._lock:
-            self.note(self._new_lines())
+            self.note(self._lines.new())
 
     def note(self, lines: Iterable[bytes]) -> None:
         """Know what is in these lines too."""
@@ -155,11 +148,9 @@ class Entries:
 
     def close(self) -> None:
         """Write no more, and make one file of many."""
-        if self._writes is not None:
-            self._writes.close()
+        self._lines.close()
         if self.are_kept:
-            with contextlib.suppress(OSError):  # not needed, and another may be at it
-                _gather(self._folder)
+            self._lines.gather()
 
     def _entry(self, content: str) -> Entry | None:
         row = self._row(content)
@@ -185,53 +176,10 @@ class Entries:
         with self._lock:
             self._note(record)
             if self.are_kept:
-                self.are_kept = self._write(line_of(record))
-
-    def _write(self, line: bytes) -> bool:
-        """Add a line, and tell whether that went well: with a full disk the index goes on, and tells of it later."""
-        try:
-            if self._writes is None:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                self._writes = _new_file(self._folder)
-            return self._writes.write(line) == len(line)
-        except OSError:
-            return False
-
-    def _new_lines(self) -> Iterator[bytes]:
-        """Yield the lines that were not read yet; one that is not all there yet is not."""
-        for path in sorted(self._folder.glob("*.jsonl")):
-            begin = self._read.get(path, 0)
-            with contextlib.suppress(OSError):  # another may just have gathered it
-                if path.stat().st_size == begin:
-                    continue
-                with path.open("rb") as file:
-                    file.seek(begin)
-                    for line in file:
-                        if line.endswith(b"\n") or record_of(line):
-                            self._read[path] = self._read.get(path, 0) + len(line)
-                            yield line
+                # With a full disk the index goes on, and tells of it later.
+                self.are_kept = self._lines.add(line_of(record))
 
 
 def content_of(file: File, digest: bytes) -> str:
     """Return what an entry goes by."""
     return digest.hex() if is_of_all_bytes(file.size_bytes) else f"{digest.hex()}-{file.mtime_ns}"
-
-
-def _new_file(folder: Path) -> FileIO:
-    # By time, so that what is known last is read last.
-    return FileIO(folder / f"{time.time_ns():x}-{uuid.uuid4().hex}.jsonl", "xb")
-
-
-def _gather(folder: Path) -> None:
-    """Make one file of those that nobody writes to any more, if they are many."""
-    before = time.time() - IDLE_SECONDS
-    idle = [path for path in sorted(folder.glob("*.jsonl")) if path.stat().st_mtime < before]
-    if len(idle) <= MOST_FILES:
-        return
-    gathered = folder / f"{idle[-1].stem.partition('-')[0]}-{uuid.uuid4().hex}.part"
-    gathered.write_bytes(
-        b"".join(line for path in idle for line in path.read_bytes().splitlines(True) if record_of(line))
-    )
-    gathered.replace(gathered.with_suffix(".jsonl"))
-    for path in idle:
-        path.unlink(missing_ok=True)

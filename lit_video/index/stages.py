@@ -16,6 +16,7 @@ from lit_video.index.frame_labels import FrameLabels, read_frame_labels
 from lit_video.index.intervals import Stretches, read_intervals
 from lit_video.index.labels import Description, Labels, check_labels
 from lit_video.index.population import Population
+from lit_video.index.proxied import scan_proxies
 from lit_video.index.selection import Rate, check_choice_of_frames
 from lit_video.index.splits import Split, Splits, check_split, split_stretches, split_videos
 from lit_video.index.table import VideoIndex
@@ -35,6 +36,7 @@ class Choices:
     """
 
     root: Root
+    proxy: str | Path | None = None
     val_root: Root | None = None
     test_root: Root | None = None
     predict_root: Root | None = None
@@ -114,11 +116,9 @@ class Stages:
     def __init__(self, choices: Choices, index_dir: str | Path | None, progress: bool) -> None:
         self._choices = choices
         roots = choices.other_roots()
-        others = {
-            stage: VideoIndex.scan(root, index_dir, progress, choices.excluded_files) for stage, root in roots.items()
-        }
+        others = {stage: _scan(root, choices, index_dir, progress) for stage, root in roots.items()}
         # Last, so that `VideoIndex.load` gives this one.
-        index = VideoIndex.scan(choices.root, index_dir, progress, choices.excluded_files).with_roots(choices.root)
+        index = _scan(choices.root, choices, index_dir, progress).with_roots(choices.root)
         self.index = self._labelled(index)
         self._others = {stage: self._labelled_as_trained(other, stage) for stage, other in others.items()}
         self._made: dict[str, Population] = {}
@@ -156,7 +156,7 @@ class Stages:
         described = self.index.described
         table, label = (None, None) if described is None else (described.table, described.label)
         found = split_videos(
-            self.index.paths, c.root, c.split, c.split_by, c.stratify, c.split_seed, table=table, labels=label
+            self.index.known_paths, c.root, c.split, c.split_by, c.stratify, c.split_seed, table=table, labels=label
         )
         return self._not_told_twice(found)
 
@@ -179,13 +179,15 @@ class Stages:
         c = self._choices
         if c.intervals is None:
             return None
-        return read_intervals(c.intervals, index.paths, "skip", label_column=c.label_column, label_kind=c.label_kind)
+        return read_intervals(
+            c.intervals, index.known_paths, "skip", label_column=c.label_column, label_kind=c.label_kind
+        )
 
     def _frame_labels_of(self, index: VideoIndex, missing: str) -> FrameLabels | None:
         c = self._choices
         if c.frame_labels is None:
             return None
-        return read_frame_labels(c.frame_labels, index.paths, c.labels_at, c.label_column, c.label_kind, missing)
+        return read_frame_labels(c.frame_labels, index.known_paths, c.labels_at, c.label_column, c.label_kind, missing)
 
     def _make(self, stage: str) -> Population:
         if stage not in self.names():
@@ -244,6 +246,12 @@ class Stages:
         if index.described is None or stage == "predict":
             return np.ones(index.num_videos, bool)
         return index.described.has_label.copy()
+
+
+def _scan(root: Root, choices: Choices, index_dir: str | Path | None, progress: bool) -> VideoIndex:
+    if choices.proxy is None:
+        return VideoIndex.scan(root, index_dir, progress, choices.excluded_files)
+    return scan_proxies(root, Path(choices.proxy).expanduser(), index_dir, progress, choices.excluded_files)
 
 
 def _renumbered(

@@ -42,6 +42,7 @@ class VideoIndex:
         seconds: What making it took.
         described: What lists say of the videos, or None where nothing was asked for.
         named_by: What the videos were found by, as `scan` takes it; None where nobody told.
+        known_as: Paths that the videos go by in lists, classes and splits, where the files are proxies of others.
     """
 
     columns: Columns
@@ -52,6 +53,7 @@ class VideoIndex:
     seconds: float = 0.0
     described: Description | None = None
     named_by: str | Path | Sequence[str | Path] | None = None
+    known_as: Sequence[str] | None = None
 
     @staticmethod
     def scan(
@@ -103,7 +105,7 @@ class VideoIndex:
         """
         if labels is None:
             return replace(self, described=None)
-        return replace(self, described=describe(self.paths, labels, label_column, label_kind, missing))
+        return replace(self, described=describe(self.known_paths, labels, label_column, label_kind, missing))
 
     def with_roots(self, paths: str | Path | Sequence[str | Path]) -> VideoIndex:
         """Return this index with what its videos were found by, so that these can be told apart by it."""
@@ -130,9 +132,9 @@ class VideoIndex:
             DataError: There are no such groups.
         """
         if by == "video":
-            return np.arange(self.num_videos), self.paths
+            return np.arange(self.num_videos), self.known_paths
         if by == "root" and self.named_by is not None:
-            return roots_of(self.paths, self.named_by)
+            return roots_of(self.known_paths, self.named_by)
         if by == "class" and isinstance(self.label, np.ndarray) and len(self.classes):
             return self.label, self.classes
         table = None if self.described is None else self.described.table
@@ -152,7 +154,7 @@ class VideoIndex:
             return VideoIndex, tuple(getattr(self, column.name) for column in fields(self))
         # A worker maps the columns instead of unpickling them. The folder of columns is named, not the index's own,
         # whose columns may be replaced before the worker looks.
-        return _mapped, (self.folder, self.described, self.named_by)
+        return _mapped, (self.folder, self.described, self.named_by, self.known_as)
 
     @property
     def num_videos(self) -> int:
@@ -196,6 +198,15 @@ class VideoIndex:
     def paths(self) -> list[str]:
         """Paths of all videos, a Python object each."""
         return self.columns.paths
+
+    @property
+    def known_paths(self) -> Sequence[str]:
+        """Paths that the videos go by: their own, or of proxies the originals'."""
+        return self.paths if self.known_as is None else self.known_as
+
+    def known_path(self, video_id: int) -> str:
+        """Return the path that a video goes by."""
+        return self.path(video_id) if self.known_as is None else self.known_as[video_id]
 
     def codec(self, video_id: int) -> str:
         """Return FFmpeg's name of a video's codec."""
@@ -330,6 +341,9 @@ class VideoIndex:
 
 
 def _mapped(
-    folder: Path, described: Description | None, named_by: str | Path | Sequence[str | Path] | None
+    folder: Path,
+    described: Description | None,
+    named_by: str | Path | Sequence[str | Path] | None,
+    known_as: Sequence[str] | None,
 ) -> VideoIndex:
-    return VideoIndex(*load_columns(folder), described=described, named_by=named_by)
+    return VideoIndex(*load_columns(folder), described=described, named_by=named_by, known_as=known_as)

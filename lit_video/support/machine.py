@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from contextlib import suppress
 
 import psutil
@@ -18,6 +19,8 @@ LAUNCHERS = (
     ("MPI_LOCALNRANKS", "MPI_LOCALRANKID"),  # MPICH, Intel MPI
     ("WORLD_SIZE", "NODE_RANK"),  # Lightning's own, who does not say how many nodes there are: one, as a rule
 )
+# How they tell it the number of its machine.
+NODES = (("GROUP_RANK", "LOCAL_RANK"), ("SLURM_NODEID", "SLURM_LOCALID"), ("NODE_RANK", "LOCAL_RANK"))
 MANY_FILES = 2**16  # no loader keeps more open
 
 _most_cores: int | None = None  # that this process takes of those it may use
@@ -55,6 +58,14 @@ def ranks_here() -> int:
         if rank in os.environ and os.environ.get(size, "").isdecimal():
             return max(1, int(os.environ[size]))
     return 1
+
+
+def name_of_machine() -> str:
+    """Return what tells this machine from the others of a job: its number, as far as a launcher says it, or its name."""
+    for number, rank in NODES:
+        if rank in os.environ and os.environ.get(number, "").isdecimal():
+            return f"{number}={os.environ[number]}"
+    return platform.node()
 
 
 def memory_bytes(ranks: int | None = None) -> int:

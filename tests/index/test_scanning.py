@@ -105,7 +105,7 @@ class TestEntries:
                 file.write(part)
             here.refresh()
             assert here.num_contents == before  # and nothing is raised
-        assert here._read[other] == len(half)
+        assert here._lines._read[other] == len(half)
 
 
 class TestCommand:
