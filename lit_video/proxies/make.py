@@ -170,7 +170,7 @@ class _Making:
         file = file_of(self._index, item.video_id)
         found = self.notes.of(file, digest_in(self._index, item.video_id))
         # A copy of what has a proxy lacks one under its own name.
-        return found is None or (found.file != file and found.name != item.name)
+        return found is None or (bool(found.name) and not (self.notes.folder / item.name).exists())
 
     def weight(self, item: Original) -> float:
         c = self._index.columns

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from lit_video.decoders.base import Decoder
-from lit_video.engines.base import Engine
+from lit_video.engines.base import Engine, Work
 from lit_video.engines.driver import work_off
 from lit_video.index import VideoIndex
 from lit_video.planning.reads import GopRead, reads_in_order
@@ -115,7 +115,7 @@ class _Filling:
         self,
         store: FrameStore,
         index: VideoIndex,
-        work: partial[contextlib.AbstractContextManager[Callable[[Piece], None]]],
+        work: Work[Piece],
         folder: Path,
         tell: Callable[[int], None],
     ) -> None:

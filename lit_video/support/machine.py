@@ -61,7 +61,7 @@ def ranks_here() -> int:
 
 
 def name_of_machine() -> str:
-    """Return what tells this machine from the others of a job: its number, as far as a launcher says it, or its name."""
+    """Return what tells this machine from the others of a job: its number, if a launcher says it, or its name."""
     for number, rank in NODES:
         if rank in os.environ and os.environ.get(number, "").isdecimal():
             return f"{number}={os.environ[number]}"

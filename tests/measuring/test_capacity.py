@@ -82,7 +82,8 @@ class TestConstants:
 
 
 def test_the_command_prints_what_to_type(capsys):
-    plan_capacity.main("--files 1000000 --frames 300000000 --images-per-s 1e6 --ranks 1000 --epochs 3".split())
+    numbers = {"files": 10**6, "frames": 3 * 10**8, "images-per-s": 1e6, "ranks": 1000, "epochs": 3}
+    plan_capacity.main([f"--{name}={number}" for name, number in numbers.items()])
     told = capsys.readouterr().out
     assert "300,000,000 frames of 1,000,000 files" in told
     assert "lit-video proxy ROOT PROXIES" in told
