@@ -195,6 +195,7 @@ class TestMaking:
         index, notes = index_of(folder, tmp_path), Notes(tmp_path / "proxies")
         monkeypatch.setattr(transcode_module, "_difference", lambda *_: "so it is")
         make_one(index, notes, Settings(), Original(0, "a.mp4"))
+        notes.close()
         assert [path.name for path in (tmp_path / "proxies").iterdir()] == [".lit_video"]
         monkeypatch.undo()
         made = make(folder, tmp_path)
