@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt64
 
 from lit_video.index import Population, Samples, as_population
 from lit_video.samplers.base import Order
@@ -114,15 +114,23 @@ class RankOrder:
 
     def _owners(self, begin: int, size: int) -> Int64[np.ndarray, " positions"]:
         sample_ids = np.asarray(self.order[begin : begin + size * self.world_size])
-        owners = self._owner_of_gop(sample_ids)
-        owners = np.pad(owners, (0, size * self.world_size - len(owners)), mode="edge")  # padding
+        gops = self._gops_of(sample_ids)
+        owners = np.pad(self._owner_of(gops), (0, size * self.world_size - len(gops)), mode="edge")  # padding
         room = np.full(self.world_size, size)
-        for place, owner in enumerate(owners):
+        for place in self._turns(gops, len(owners)):
+            owner = int(owners[place])
             if not room[owner]:
                 owner = next(rank for rank in self._next_to[owner] if room[rank])
             owners[place] = owner
             room[owner] -= 1
         return owners
+
+    def _turns(self, gops: UInt64[np.ndarray, " n"], num_places: int) -> list[int]:
+        """Return in which order places find their owners: where GOPs are to stay, it is the same few that must go."""
+        if self.machines is None:
+            return list(range(num_places))
+        first = np.argsort(mix(gops ^ np.uint64(_machines_key(self.key[0]) >> 1)), kind="stable")
+        return [*first.tolist(), *range(len(gops), num_places)]
 
     @cached_property
     def _machine_of(self) -> Int64[np.ndarray, " ranks"]:
@@ -138,12 +146,15 @@ class RankOrder:
         others = [(rank + step) % self.world_size for step in range(1, self.world_size)]
         return sorted(others, key=lambda other: bool(machine[other] != machine[rank]))
 
-    def _owner_of_gop(self, sample_ids: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
-        """Return the rank that owns the GOP in which each sample begins."""
+    def _gops_of(self, sample_ids: Int64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
+        """Return what names the GOP in which each sample begins: the frame id of its keyframe."""
         population = self.population
         index, frame_ids = population.index, population.frames_of(sample_ids)[0][:, 0]
         video_ids, _ = index.locate(frame_ids)
-        gops = (index.offset[video_ids] + index.start_of(frame_ids)).astype(np.uint64)
+        return (index.offset[video_ids] + index.start_of(frame_ids)).astype(np.uint64)
+
+    def _owner_of(self, gops: UInt64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+        """Return the rank that owns each GOP in this epoch."""
         seed, epoch = self.key
         drawn = mix(gops ^ np.uint64(_epoch_key(seed, epoch)))
         if self.machines is None:
