@@ -4,6 +4,7 @@ Data flows one way, and each stage is a folder, a room; a room knows only those 
 
     support, media, bias -> index -> samplers -> planning -> decoders -> loading -> training -> datamodule
 
+`engines` runs on many machines what is the same for each file, and `proxies` and `store` keep what that gives.
 `measuring`, `bench`, `report` and `sweep` look at runs, `checks` (and `testing`, its public name) holds everything,
 your samplers and decoders too, to its promises, `commands` is `lit-video`.
 """

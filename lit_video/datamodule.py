@@ -36,6 +36,7 @@ from lit_video.samplers.uniform import UniformSampler
 from lit_video.samplers.weighted import WeightedSampler
 from lit_video.support.demo import demo_clip
 from lit_video.support.errors import DataError
+from lit_video.support.machine import name_of_machine
 from lit_video.training.lightning_batches import EvaluationBatches, FirstEpoch, LightningBatches, Unseen
 from lit_video.training.streams import BesideDecoders
 from lit_video.training.transforms import Draws
@@ -120,6 +121,8 @@ class VideoDataModule(LightningDataModule):
         dtype: Of `image`: `uint8`, or `uint16` for more than 8 bits, with samples as they are in the file.
         channels: Of `image`: 3, or 1 for grey.
         progress: Show a progress bar while files are indexed.
+        proxy: A folder that `lit-video proxy` made: its copies are read in the place of the videos, which keep their
+            names, labels and splits.
 
     Attributes:
         index: The videos of `root`, or of the index that was given, from `setup` on.
@@ -184,6 +187,7 @@ class VideoDataModule(LightningDataModule):
         dtype: str = "uint8",
         channels: int = 3,
         progress: bool = True,
+        proxy: str | Path | None = None,
     ) -> None:
         super().__init__()
         self.root, self.seed, self.index_dir, self.progress = root, seed, index_dir, progress
@@ -216,6 +220,7 @@ class VideoDataModule(LightningDataModule):
         self._choices = Choices(
             root=_paths_of(root),
             index=index,
+            proxy=proxy,
             val_root=val_root,
             test_root=test_root,
             predict_root=predict_root,
@@ -244,6 +249,7 @@ class VideoDataModule(LightningDataModule):
         if not self._choices.may_have("val") and type(self).val_dataloader is VideoDataModule.val_dataloader:
             self.val_dataloader = Unseen(self.val_dataloader)
         self._stages: Stages | None = None
+        self._machines: list[int] | None = None  # of all ranks
         self._counts, self._ledger = Counts(), list[Fault]()
         self.loader: VideoLoader | None = None
         self._evaluations: dict[str, VideoLoader] = {}
@@ -452,6 +458,7 @@ class VideoDataModule(LightningDataModule):
             local_world_size=getattr(self.trainer, "num_devices", None),
             device=self.trainer.strategy.root_device if self.trainer else None,
             last_epoch=self._last_epoch,
+            machines=self._machines,
             **arguments,
         )
 
@@ -510,12 +517,14 @@ class VideoDataModule(LightningDataModule):
         return made if all(folder.exists() for folder in made.values()) else {}
 
     def _check_same_on_all_ranks(self) -> None:
-        """Refuse to train on a file that arrived between the scans of two ranks."""
+        """Refuse to train on a file that arrived between the scans of two ranks; and note on which machine each is."""
         if self._stages is None or not _are_ranks():
             return
-        digests: list[Any] = [None] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(digests, self._stages.digest())
-        if len(set(digests)) > 1:
+        told: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(told, (self._stages.digest(), name_of_machine()))
+        names = list(dict.fromkeys(name for _, name in told))
+        self._machines = [names.index(name) for _, name in told]
+        if len({digest for digest, _ in told}) > 1:
             index = self._stages.index
             raise DataError(
                 f"The ranks do not see the same videos: rank {torch.distributed.get_rank()} has"

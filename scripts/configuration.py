@@ -30,6 +30,8 @@ def reference() -> str:
     for path in sorted(SHIPPED.glob("*/*.yaml")):
         group = path.parent.name
         groups.setdefault(group, []).append(section(path, group, "data." if group == "data" else f"data.{group}."))
+    for path in sorted(REPOSITORY.glob("lit_video/*/conf/*/*.yaml")):
+        groups.setdefault(path.parent.name, []).append(section(path, path.parent.name, f"{path.parent.name}."))
     for path in sorted(OWN.glob("*/**/*.yaml")):
         group = path.parent.relative_to(OWN).as_posix()
         if not (SHIPPED / group / path.name).exists():  # else it is an alias
@@ -52,7 +54,8 @@ def section(path: Path, group: str, package: str) -> str:
     place = path.relative_to(REPOSITORY).as_posix()
     told = [line for line in head if line and not line.startswith("@package ")]
     told += [f"Makes `{config['_target_']}`."] if "_target_" in config else []
-    title = f"{group}={path.stem}" if (OWN / group).is_dir() else f"lit_video/{group}@{group}: {path.stem}"
+    is_short = SHIPPED not in path.parents or (OWN / group).is_dir()
+    title = f"{group}={path.stem}" if is_short else f"lit_video/{group}@{group}: {path.stem}"
     lines = [f"### `{title}`" if group else f"## `{place}`", ""]
     lines += [" ".join([*told, f"([{path.name}](../{place}))"]), ""]
     meaning, rows = comments_of(text), [*chosen(config.pop("defaults", [])), *values(config)]

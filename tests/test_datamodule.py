@@ -218,3 +218,21 @@ class TestDummyModel:
     def test_refuses_no_speed(self):
         with pytest.raises(ValueError, match="images_per_s must be above 0, got 0"):
             DummyModel(images_per_s=0)
+
+
+def test_ranks_tell_each_other_on_which_machine_they_are(videos, tmp_path, monkeypatch):
+    """As the third of four ranks, two on each of two machines, as torchrun tells them."""
+    module = module_of(videos, store=tmp_path / "store", index_dir=tmp_path / "index")
+
+    def gathered(told, mine):
+        told[:] = [(mine[0], f"GROUP_RANK={number}") for number in (0, 0, 1, 1)]
+        assert mine[1] == "GROUP_RANK=1"
+
+    monkeypatch.setenv("GROUP_RANK", "1")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 4)
+    monkeypatch.setattr(torch.distributed, "all_gather_object", gathered)
+    module.setup()
+    monkeypatch.undo()
+    assert module._machines == [0, 0, 1, 1]

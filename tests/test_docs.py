@@ -36,7 +36,7 @@ DOCUMENTS = [*sorted(REPOSITORY.glob("*.md")), *sorted(REPOSITORY.glob("docs/**/
 BLOCK = re.compile(r"(?:<!-- (?P<note>[^\n]*) -->\n+)?^```(?P<language>\w*)\n(?P<code>.*?)^```", re.M | re.S)
 COMMAND = re.compile(
     r"(?:python |lit-video )(train\.py|scripts/store\.py fill|scripts/\w+\.py|"
-    r"index|bench|bias|doctor|fuzz|store fill|store|sweep)\b([^\n&|;>#`]*)"
+    r"index|bench|bias|doctor|fuzz|plan-capacity|proxy|store fill|store|sweep)\b([^\n&|;>#`]*)"
 )
 FILE_NAME = re.compile(r"# ([\w/]+\.(?:py|yaml))\n")
 HYDRA_FRONTS = {

@@ -18,8 +18,11 @@ COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make all checks, print them, and end with 0 only if all that could be made passed."""
-    if parser().parse_args(arguments).gpu:
+    chosen = parser().parse_args(arguments)
+    if chosen.gpu:
         ask_the_gpu()
+    if chosen.costs:
+        measure(Path(chosen.costs))
     from lit_video.checks import doctor
 
     with tempfile.TemporaryDirectory() as folder:
@@ -34,6 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     failed = [finding.name for finding in findings if finding.status == "failed"]
     print(f"Failed: {', '.join(failed)}." if failed else "All that can run here passed.")
     raise SystemExit(1 if failed else 0)
+
+
+def measure(path: Path) -> NoReturn:
+    """Write the constants that capacity is planned with."""
+    from lit_video.checks.costs import measure_costs
+    from lit_video.support.errors import told_in_a_sentence
+
+    with told_in_a_sentence(), tempfile.TemporaryDirectory() as folder:
+        measure_costs(Path(folder)).write(path)
+    print(f"Constants of this machine: {path}. Now: lit-video plan-capacity --costs {path} ...")
+    raise SystemExit(0)
 
 
 def ask_the_gpu() -> NoReturn:
@@ -58,5 +72,8 @@ def parser() -> Parser:
     )
     built.add_argument(
         "--gpu", action="store_true", help="ask a GPU what only hardware can answer; takes three minutes"
+    )
+    built.add_argument(
+        "--costs", metavar="FILE", help="measure what plan-capacity needs, and write it there; takes half a minute"
     )
     return built

@@ -6,26 +6,31 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
+from lit_video.commands.engine_words import TOLD, make_engine, without_engine
 from lit_video.commands.parsing import Parser
 from lit_video.support.errors import INTERRUPTED, told_in_a_sentence
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Index, print what was found, and with `--verify` end with 0 only if every video is as its index says."""
-    chosen = parser().parse_args(arguments)
+    words, others = without_engine(sys.argv[1:] if arguments is None else arguments)
+    chosen = parser().parse_args(others)
     try:
-        _run(chosen)
+        _run(chosen, words)
     except KeyboardInterrupt:  # while nothing was scanned: of that the index tells itself
         print("\nInterrupted: what is indexed is kept, and the same command goes on from there.", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
 
 
-def _run(chosen: Namespace) -> None:
+def _run(chosen: Namespace, words: Sequence[str]) -> None:
     with told_in_a_sentence():
+        engine = make_engine(words, parser())
         from lit_video.commands.index_summary import print_index, verify_all
         from lit_video.index import VideoIndex
 
-        index = VideoIndex.scan(chosen.root, chosen.index_dir, exclude=chosen.exclude or (), scan=chosen.scan)
+        index = VideoIndex.scan(
+            chosen.root, chosen.index_dir, exclude=chosen.exclude or (), scan=chosen.scan, engine=engine
+        )
         if chosen.out:
             index.save(chosen.out)
         print_index(index)
@@ -35,7 +40,7 @@ def _run(chosen: Namespace) -> None:
 
 def parser() -> Parser:
     """Return what reads the command line."""
-    reads = Parser(description="Index videos; --verify checks each against a sequential decode.")
+    reads = Parser(description="Index videos; --verify checks each against a sequential decode.", epilog=TOLD)
     reads.add_argument("root", nargs="+", help="folder, file or glob")
     reads.add_argument("--index-dir", help="where the index is kept; by default in the user's cache folder")
     reads.add_argument("--scan", choices=("auto", "packets", "table"), default="auto", help="as data.scan")

@@ -14,6 +14,8 @@ COMMANDS = {
     "bias": "which sampler for these videos, and why: lit-video bias data.root=FOLDER",
     "doctor": "what works on this machine: lit-video doctor",
     "fuzz": "index and decode damaged videos: lit-video fuzz --mutants 2000",
+    "plan-capacity": "what a data set asks of machines: lit-video plan-capacity --help",
+    "proxy": "small copies for random access: lit-video proxy FOLDER PROXIES",
     "show-batch": "the first random batch as one picture: lit-video show-batch data.root=FOLDER",
     "store": "decode once, and keep it: lit-video store fill data.root=FOLDER data.store=auto",
     "sweep": "rank the jobs of a sweep again: lit-video sweep multirun/DATE/TIME",
@@ -39,5 +41,5 @@ def module_of(name: str) -> ModuleType:
 
 def usage() -> str:
     """Return what there is."""
-    lines = [f"  {name:11}{what}" for name, what in COMMANDS.items()]
+    lines = [f"  {name:14}{what}" for name, what in COMMANDS.items()]
     return "\n".join(["usage: lit-video COMMAND ...", "", *lines])

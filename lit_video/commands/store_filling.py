@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -18,6 +20,7 @@ from lit_video.decoders.form import with_form
 from lit_video.decoders.geometry import parse_size
 from lit_video.index import Population, VideoIndex
 from lit_video.index.stages import STAGES
+from lit_video.store.elsewhere import INCOMING, fill_elsewhere
 from lit_video.store.fill import Filled, fill_videos, look_of
 from lit_video.store.folder import store_folder
 from lit_video.store.frames import FrameStore, StoreWarning
@@ -44,7 +47,14 @@ def fill(cfg: DictConfig) -> None:
         decoder.close()
         store = _make_store(options, index, look_of(decoder), size)
         video_ids = _videos_with(index, wanted)
-        _tell(store, _fill_with_bar(store, index, make_decoder, size, video_ids, wanted, _threads(cfg)), wanted)
+        fill_them = partial(fill_videos, store, index, make_decoder, size, video_ids, wanted, _threads(cfg))
+        if cfg.get("engine") is not None:
+            engine = hydra.utils.instantiate(cfg.engine)
+            folder = Path(engine.folder or store.folder).expanduser() / INCOMING
+            fill_them = partial(
+                fill_elsewhere, store, index, make_decoder, look_of(decoder), size, video_ids, wanted, engine, folder
+            )
+        _tell(store, _fill_with_bar(store, index, video_ids, wanted, fill_them), wanted)
         store.close()
 
 
@@ -114,11 +124,9 @@ def _videos_with(index: VideoIndex, wanted: Bool[np.ndarray, " frames"]) -> list
 def _fill_with_bar(
     store: FrameStore,
     index: VideoIndex,
-    make_decoder: Any,
-    size: tuple[int, int],
     video_ids: list[int],
     wanted: Bool[np.ndarray, " frames"],
-    threads: int,
+    fill_them: Callable[..., Filled],
 ) -> Filled:
     missing = wanted & ~store.has()
     for video_id, runs in index.damaged_videos.items():
@@ -128,7 +136,7 @@ def _fill_with_bar(
     with bar("frames") as progress:
         task = progress.add_task("Filling", total=int(missing.sum()))
         tell = lambda number: progress.advance(task, number)  # noqa: E731
-        return fill_videos(store, index, make_decoder, size, video_ids, wanted, threads, tell)
+        return fill_them(tell=tell)
 
 
 def bar(unit: str) -> Progress:
@@ -141,6 +149,8 @@ def _tell(store: FrameStore, filled: Filled, wanted: Bool[np.ndarray, " frames"]
     """Say what was done, and what is there now; end the program with the reason where it could not be finished."""
     there = int((wanted & store.has()).sum())
     lost = f"; {filled.damaged} could not be decoded and are left out" if filled.damaged else ""
+    for line in filled.given_up:
+        print(line)
     print(f"{filled.kept} frames kept{lost}; {there} of {len(np.flatnonzero(wanted))} are there now")
     if filled.is_full:
         assert store.problem is not None, "a store that takes no more says why"

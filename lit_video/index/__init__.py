@@ -4,7 +4,8 @@ r"""Which frames exist: each file is scanned once, packets only, and the result 
 
     files -> build -> crew -> scan -> headers, bitstream, references, damage: what packets show
                |       |        \---> doubt, truth: what decoding shows, where packets do not
-               |       \-> digest, entries, records: what is known of a file's bytes, kept as soon as it is
+               |       |-> digest, entries, lines, records: what is known of a file's bytes, kept as soon as it is
+               \-> scanning: the same by an engine's workers
                v
     store <-> columns -> table: VideoIndex; changes: whether a file is still the one that was indexed
 
@@ -20,7 +21,7 @@ What lists say of videos is found by their paths, where one wants to know::
                  |-----> intervals: stretches of videos, with theirs
     roots, told, drawing -> splits: who is for training, validation and test
 
-`copies` says which videos are the same file.
+`copies` says which videos are the same file, `proxied` reads small copies in the place of originals.
 Is given paths; hands on `VideoIndex`: frame ids, keyframes, times, damage; and `Population`: samples in [0, N). May not
 know who draws which.
 """

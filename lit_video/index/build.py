@@ -17,6 +17,7 @@ import numpy as np
 import platformdirs
 from jaxtyping import Int64
 
+from lit_video.engines.base import Engine
 from lit_video.index.columns import MADE, Skipped, Stored, columns_of
 from lit_video.index.container_table import SCANS, is_enough
 from lit_video.index.crew import Crew, found_with, identify
@@ -24,6 +25,7 @@ from lit_video.index.entries import Entries, Unusable, libavcodec
 from lit_video.index.files import find_files, in_parts, request_key, stands_of
 from lit_video.index.joining import joined, taken
 from lit_video.index.scan import Entry, NotAVideo, scan_file
+from lit_video.index.scanning import scan_elsewhere
 from lit_video.index.store import load, note_asked_for, only_writer, save
 from lit_video.support.errors import DataError, IndexStoreError, Interrupted, check_choice
 from lit_video.support.screen import screen
@@ -53,6 +55,7 @@ def build(
     progress: bool,
     exclude: Sequence[str] = (),
     scan: str = "auto",
+    engine: Engine | None = None,
 ) -> tuple[Stored, int, float]:
     """Do what `VideoIndex.scan` promises, and return it, how many videos were reused, and the seconds it took."""
     began = time.perf_counter()
@@ -67,7 +70,7 @@ def build(
     stored = _load_if_unchanged(folder, request, asked)
     num_cached = len(stored.columns.offset) - 1 if stored else 0
     if stored is None:
-        stored, num_cached = _make(folder, request, asked, progress, must_be_kept=bool(index_dir))
+        stored, num_cached = _make(folder, request, asked, progress, bool(index_dir), engine)
     elif stored.folder is not None:
         note_asked_for(folder, stored.folder)
     if progress and scan == "table":
@@ -132,19 +135,21 @@ def _still_holds(skipped: Skipped, asked: Asked, place: int) -> bool:
     return stand == (skipped.size_bytes, skipped.mtime_ns) and skipped.found_with == found_with(skipped.path)
 
 
-def _make(folder: Path, request: str, asked: Asked, progress: bool, must_be_kept: bool) -> tuple[Stored, int]:
+def _make(
+    folder: Path, request: str, asked: Asked, progress: bool, must_be_kept: bool, engine: Engine | None
+) -> tuple[Stored, int]:
     """Return the index, kept in the folder if that can be written, and how many videos were reused."""
     with ExitStack() as stack:
         try:
             stack.enter_context(only_writer(folder, request))
         except IndexStoreError as error:
-            if must_be_kept:
+            if must_be_kept or engine is not None:
                 raise
             _warn_not_kept(error)
             return _put_together(folder, request, asked, progress, are_kept=False)
         if stored := _load_if_unchanged(folder, request, asked):  # by another process, for which this one waited
             return stored, len(stored.columns.offset) - 1
-        made, num_cached = _put_together(folder, request, asked, progress)
+        made, num_cached = _put_together(folder, request, asked, progress, engine=engine)
         return _save(folder, request, made, must_be_kept), num_cached
 
 
@@ -163,7 +168,12 @@ def _warn_not_kept(error: IndexStoreError) -> None:
 
 
 def _put_together(
-    folder: Path, request: str, asked: Asked, progress: bool, are_kept: bool = True
+    folder: Path,
+    request: str,
+    asked: Asked,
+    progress: bool,
+    are_kept: bool = True,
+    engine: Engine | None = None,
 ) -> tuple[Stored, int]:
     """Return the index of what is known of the files, and of what is found out now; and how many were not scanned.
 
@@ -175,7 +185,8 @@ def _put_together(
     if before is not None:
         rows, skipped = _known(before, asked)
     others = [place for place in np.flatnonzero(rows < 0).tolist() if place not in skipped]
-    made, why, num_scanned = _find_out([asked.paths[place] for place in others], folder, asked.scan, progress, are_kept)
+    entries = Entries(folder, are_kept, asked.scan) if others else None
+    made, why, num_scanned = _find_out([asked.paths[place] for place in others], entries, progress, engine)
     skipped |= {others[place]: one for place, one in why.items()}
     if len(skipped) == len(asked.paths):
         raise DataError(_nothing_usable([skipped[place] for place in sorted(skipped)]))
@@ -190,15 +201,17 @@ def _put_together(
 
 
 def _find_out(
-    paths: Sequence[str], folder: Path, scan: str, progress: bool, are_kept: bool
+    paths: Sequence[str], entries: Entries | None, progress: bool, engine: Engine | None
 ) -> tuple[Stored, dict[int, Skipped], int]:
     """Return the index of those files that hold a usable video, why others do not, and how many were scanned."""
-    if not paths:
+    if entries is None:
         return Stored(*columns_of([], []), []), {}, 0
-    entries = Entries(folder, are_kept, scan)
-    crew = Crew(entries, partial(_scan, scan))
+    scan = partial(_scan, entries.scan)
+    crew, num_new = Crew(entries, scan), 0
     named = list(chain.from_iterable(in_parts(lambda part: list(map(identify, part)), paths)))
     try:
+        if engine is not None:
+            num_new = scan_elsewhere(entries, named, scan, engine, progress)
         found = crew.look_at(named, progress)
     except Interrupted as error:
         print(f"\n{error}", file=sys.stderr)
@@ -212,7 +225,7 @@ def _find_out(
         if isinstance(why, Unusable)
     }
     columns, names = columns_of([file for file, _ in usable], [entry for _, entry in usable])
-    return Stored(columns, names, []), skipped, crew.num_scanned
+    return Stored(columns, names, []), skipped, crew.num_scanned + num_new
 
 
 def _nothing_usable(skipped: Sequence[Skipped]) -> str:

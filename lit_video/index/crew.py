@@ -110,7 +110,7 @@ class Crew:
                     is_new = isinstance(result, Entry) and named[places[0]].file.path in self._scanned
                     self.num_scanned += len(places) * is_new
         except KeyboardInterrupt:
-            raise Interrupted(_what_is_kept(tally, self._entries.are_kept)) from None
+            raise Interrupted(what_is_kept(tally, self._entries.are_kept)) from None
         return found
 
     def _known(self, file: File) -> Found | None:
@@ -120,9 +120,10 @@ class Crew:
     def _work(self, named: Sequence[Named], tally: Tally, places: Sequence[int]) -> tuple[Sequence[int], Found]:
         one = named[places[0]]
         with tally.working(one.file.path, one.file.size_bytes, len(places)):
-            return places, self._look_at(one)
+            return places, self.look_at_one(one)
 
-    def _look_at(self, one: Named) -> Found:
+    def look_at_one(self, one: Named) -> Found:
+        """Return the entry of a file that is not known by its path, or why it has none."""
         try:
             digest = digest_of(one.file.path, one.file.size_bytes) if one.is_regular else UNKNOWN
         except OSError:  # scanning it tells the reason
@@ -163,6 +164,7 @@ class Crew:
         return entry
 
 
-def _what_is_kept(tally: Tally, are_kept: bool) -> str:
+def what_is_kept(tally: Tally, are_kept: bool) -> str:
+    """Return what whoever broke an index off is told."""
     kept = "what is done is kept, and the same command goes on from there" if are_kept else "nothing can be kept"
     return f"Interrupted: {tally.num_done} of {tally.num_files} files are indexed; {kept}."

@@ -7,12 +7,10 @@ is not whole is left out when it is read.
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
-import uuid
-from collections.abc import Iterator
-from io import FileIO
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,12 +18,12 @@ import av
 
 from lit_video.index.container_table import is_enough
 from lit_video.index.digest import is_of_all_bytes
+from lit_video.index.lines import Lines
 from lit_video.index.records import Record, codec_of, line_of, packed, record_of, unpacked
 from lit_video.index.scan import Entry
 
 VERSION = 2  # of what a scan tells and how it is written; files of others are not looked at
-MOST_FILES = 32  # more that nobody writes to any more are made one
-IDLE_SECONDS = 2 * 86400.0  # after which nobody writes to a file any more
+MOST_ALIKE = 8  # contents of one size that a worker is told of: of more it finds out itself
 
 
 def libavcodec() -> str:
@@ -69,24 +67,68 @@ class Entries:
         folder: Where they are. It need not be there.
         are_kept: Add to them there.
         scan: As `scan_file` takes it: entries of less than that asks for are passed over.
+        known: Lines of entries that are known instead of those there.
 
     Attributes:
         are_kept: Whether what is found out is on disk as soon as it is.
+        folder: As given.
+        scan: As given.
     """
 
-    def __init__(self, folder: Path, are_kept: bool = True, scan: str = "packets") -> None:
-        self._scan = scan
-        self._folder, self.are_kept = folder / f"entries-{VERSION}", are_kept
+    def __init__(
+        self, folder: Path, are_kept: bool = True, scan: str = "packets", known: Iterable[bytes] | None = None
+    ) -> None:
+        self.folder, self.scan = folder, scan
+        self._lines, self.are_kept = Lines(folder / f"entries-{VERSION}"), are_kept
         self._lock = threading.Lock()
-        self._writes: FileIO | None = None
         self._seen: dict[File, str | Unusable] = {}  # content, or why there is none
         self._at: dict[str, tuple[str, ...]] = {}  # contents that were at a path
-        self._entries: dict[
-            tuple[str, str], bytes
-        ] = {}  # packed, by content and, where that matters, its maker
-        for line in self._lines():
+        self._entries: dict[tuple[str, str], bytes] = {}  # packed, by content and, where that matters, what made it
+        self.note(self._lines.new() if known is None else known)
+
+    def refresh(self) -> None:
+        """Read what others added meanwhile."""
+        with self._lock:
+            self.note(self._lines.new())
+
+    def note(self, lines: Iterable[bytes]) -> None:
+        """Know what is in these lines too."""
+        for line in lines:
             if record := record_of(line):
                 self._note(record)
+
+    @property
+    def num_contents(self) -> int:
+        """Number of different contents that are known."""
+        return len(self._entries)
+
+    def is_known(self, file: File, found_with: Callable[[str], str]) -> bool:
+        """Tell whether `seen` knows a file, and why it is unusable, if it is, still holds."""
+        found = self._seen.get(file)
+        if isinstance(found, Unusable):
+            return found.found_with == found_with(file.path)
+        return found is not None and self._packed(found) is not None
+
+    def about(self, file: File) -> tuple[bytes, ...]:
+        """Return what is known of a file of which only the bytes can tell if it is this one, as lines for `known`."""
+        alike, here = self._of_size.get(file.size_bytes, set()), self._at.get(file.path, ())
+        contents = sorted({*here, *(alike if len(alike) <= MOST_ALIKE else ())})
+        found = [(content, packed) for content in contents if (packed := self._packed(content)) is not None]
+        return tuple(
+            # As at this path, where it was; else at none.
+            line_of(Record(File(file.path if content in here else "", file.size_bytes, -1)._asdict() | head, text))
+            for content, (made_by, text) in found
+            for head in [{"content": content, "made_by": made_by}]
+        )
+
+    @cached_property
+    def _of_size(self) -> dict[int, set[str]]:
+        """Contents of files of a size, as far as they were known when this was first asked for."""
+        found: defaultdict[int, set[str]] = defaultdict(set)
+        for file, content in self._seen.items():
+            if isinstance(content, str):
+                found[file.size_bytes].add(content)
+        return found
 
     def seen(self, file: File) -> Entry | Unusable | None:
         """Return what is known of a file that did not change since, without looking at it."""
@@ -119,20 +161,21 @@ class Entries:
 
     def close(self) -> None:
         """Write no more, and make one file of many."""
-        if self._writes is not None:
-            self._writes.close()
+        self._lines.close()
         if self.are_kept:
-            with contextlib.suppress(OSError):  # not needed, and another may be at it
-                _gather(self._folder)
+            self._lines.gather()
 
     def _entry(self, content: str) -> Entry | None:
-        text = self._packed(content)
-        return None if text is None else unpacked(text, bytes.fromhex(content.partition("-")[0]))
+        found = self._packed(content)
+        return None if found is None else unpacked(found[1], bytes.fromhex(content.partition("-")[0]))
 
-    def _packed(self, content: str) -> bytes | None:
-        found = self._entries.get((content, "")) or self._entries.get((content, libavcodec()))
-        told = self._entries.get((content, "table"))
-        return found or (told if told is not None and is_enough(codec_of(told), self._scan) else None)
+    def _packed(self, content: str) -> tuple[str, bytes] | None:
+        """Return what made the best entry of a content that is enough, and the entry."""
+        for made_by in ("", libavcodec(), "table"):
+            text = self._entries.get((content, made_by))
+            if text is not None and (made_by != "table" or is_enough(codec_of(text), self.scan)):
+                return made_by, text
+        return None
 
     def _note(self, record: Record) -> None:
         head = record.head
@@ -150,44 +193,10 @@ class Entries:
         with self._lock:
             self._note(record)
             if self.are_kept:
-                self.are_kept = self._write(line_of(record))
-
-    def _write(self, line: bytes) -> bool:
-        """Add a line, and tell whether that went well: with a full disk the index goes on, and tells of it later."""
-        try:
-            if self._writes is None:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                self._writes = _new_file(self._folder)
-            return self._writes.write(line) == len(line)
-        except OSError:
-            return False
-
-    def _lines(self) -> Iterator[bytes]:
-        for path in sorted(self._folder.glob("*.jsonl")):
-            with contextlib.suppress(OSError), path.open("rb") as file:  # another may just have gathered it
-                yield from file
+                # With a full disk the index goes on, and tells of it later.
+                self.are_kept = self._lines.add(line_of(record))
 
 
 def content_of(file: File, digest: bytes) -> str:
     """Return what an entry goes by."""
     return digest.hex() if is_of_all_bytes(file.size_bytes) else f"{digest.hex()}-{file.mtime_ns}"
-
-
-def _new_file(folder: Path) -> FileIO:
-    # By time, so that what is known last is read last.
-    return FileIO(folder / f"{time.time_ns():x}-{uuid.uuid4().hex}.jsonl", "xb")
-
-
-def _gather(folder: Path) -> None:
-    """Make one file of those that nobody writes to any more, if they are many."""
-    before = time.time() - IDLE_SECONDS
-    idle = [path for path in sorted(folder.glob("*.jsonl")) if path.stat().st_mtime < before]
-    if len(idle) <= MOST_FILES:
-        return
-    gathered = folder / f"{idle[-1].stem.partition('-')[0]}-{uuid.uuid4().hex}.part"
-    gathered.write_bytes(
-        b"".join(line for path in idle for line in path.read_bytes().splitlines(True) if record_of(line))
-    )
-    gathered.replace(gathered.with_suffix(".jsonl"))
-    for path in idle:
-        path.unlink(missing_ok=True)

@@ -46,6 +46,10 @@ class Tally:
                 self.num_done += num_files
                 self.bytes_done += max(0, size_bytes)
 
+    def count(self, num_left: int, bytes_done: int) -> None:
+        """Take over how far others are."""
+        self.num_done, self.bytes_done = self.num_files - num_left, bytes_done
+
     def longest(self) -> tuple[str, float] | None:
         """Return the file that is at work for the longest time, and its seconds, where these are many."""
         with self._lock:

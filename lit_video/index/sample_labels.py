@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Int64
 
 from lit_video.index.frame_labels import FrameLabels
@@ -78,4 +77,6 @@ def _tensors(values: Any, rows: Any) -> Any:
     """Return arrays, or a mapping of them, at rows, as tensors."""
     if isinstance(values, Mapping):
         return {name: _tensors(column, rows) for name, column in values.items()}
+    import torch  # here: whoever only indexes need not wait for it
+
     return torch.from_numpy(np.asarray(values)[rows])

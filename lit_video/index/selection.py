@@ -85,7 +85,7 @@ def select_videos(index: VideoIndex, videos: Videos) -> Int64[np.ndarray, " chos
 
 def _named(index: VideoIndex, names: Sequence[str]) -> Int64[np.ndarray, " chosen"]:
     found: dict[str, list[int]] = {str(PurePath(name)): [] for name in names}
-    for video_id, path in enumerate(index.paths):
+    for video_id, path in enumerate(index.known_paths):
         for end in path_ends(path):
             if end in found:
                 found[end].append(video_id)

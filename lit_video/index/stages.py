@@ -17,6 +17,7 @@ from lit_video.index.frame_labels import FrameLabels, read_frame_labels
 from lit_video.index.intervals import Stretches, read_intervals
 from lit_video.index.labels import Description, Labels, check_labels
 from lit_video.index.population import Population
+from lit_video.index.proxied import scan_proxies
 from lit_video.index.selection import Rate, check_choice_of_frames
 from lit_video.index.splits import Split, Splits, check_split, split_stretches, split_videos
 from lit_video.index.table import VideoIndex, warn_of_another_libavcodec
@@ -37,6 +38,7 @@ class Choices:
 
     root: Root | None = None
     index: str | Path | None = None
+    proxy: str | Path | None = None
     val_root: Root | None = None
     test_root: Root | None = None
     predict_root: Root | None = None
@@ -64,6 +66,8 @@ class Choices:
 
     def __post_init__(self) -> None:
         check_choice("scan", self.scan, SCANS)
+        if self.index is not None and self.proxy is not None:
+            raise ValueError(f"index is taken as it is, got proxy={self.proxy} too: name the videos with root")
         if self.index is not None and self.excluded_files:
             raise ValueError(
                 f"index is taken as it is, got exclude={list(self.excluded_files)} too: leave files out when it is"
@@ -130,7 +134,7 @@ class Stages:
             if made:
                 return VideoIndex.load(made[stage])
             assert root is not None
-            return VideoIndex.scan(root, index_dir, progress, choices.excluded_files, choices.scan)
+            return _scan(root, choices, index_dir, progress)
 
         others = {stage: index_of(stage, root) for stage, root in choices.other_roots().items()}
         # Last, so that `VideoIndex.load` gives this one.
@@ -147,7 +151,9 @@ class Stages:
 
     @property
     def indices(self) -> dict[str, Path]:
-        """Where the columns of all indices lie; empty where one is in memory only."""
+        """Where the columns of all indices lie; empty where one is in memory only, or stands for other videos."""
+        if self._choices.proxy is not None:
+            return {}
         all_of_them = {"train": self.index, **self._others}
         found = {stage: index.folder for stage, index in all_of_them.items() if index.folder is not None}
         return found if len(found) == len(all_of_them) else {}
@@ -184,7 +190,7 @@ class Stages:
         described = self.index.described
         table, label = (None, None) if described is None else (described.table, described.label)
         found = split_videos(
-            self.index.paths,
+            self.index.known_paths,
             self.index.named_by,
             c.split,
             c.split_by,
@@ -214,13 +220,15 @@ class Stages:
         c = self._choices
         if c.intervals is None:
             return None
-        return read_intervals(c.intervals, index.paths, "skip", label_column=c.label_column, label_kind=c.label_kind)
+        return read_intervals(
+            c.intervals, index.known_paths, "skip", label_column=c.label_column, label_kind=c.label_kind
+        )
 
     def _frame_labels_of(self, index: VideoIndex, missing: str) -> FrameLabels | None:
         c = self._choices
         if c.frame_labels is None:
             return None
-        return read_frame_labels(c.frame_labels, index.paths, c.labels_at, c.label_column, c.label_kind, missing)
+        return read_frame_labels(c.frame_labels, index.known_paths, c.labels_at, c.label_column, c.label_kind, missing)
 
     def _make(self, stage: str) -> Population:
         if stage not in self.names():
@@ -279,6 +287,13 @@ class Stages:
         if index.described is None or stage == "predict":
             return np.ones(index.num_videos, bool)
         return index.described.has_label.copy()
+
+
+def _scan(root: Root, choices: Choices, index_dir: str | Path | None, progress: bool) -> VideoIndex:
+    if choices.proxy is None:
+        return VideoIndex.scan(root, index_dir, progress, choices.excluded_files, choices.scan)
+    index = scan_proxies(root, Path(choices.proxy).expanduser(), index_dir, progress, choices.excluded_files)
+    return index.with_roots(root)
 
 
 def _renumbered(

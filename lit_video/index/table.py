@@ -15,6 +15,7 @@ import numpy as np
 from av.video.format import VideoFormat
 from jaxtyping import Float64, Int, Int64
 
+from lit_video.engines.base import Engine
 from lit_video.index.build import build
 from lit_video.index.changes import NewTimes
 from lit_video.index.columns import MADE, Columns, Skipped, Stored
@@ -46,6 +47,7 @@ class VideoIndex:
         described: What lists say of the videos, or None where nothing was asked for.
         named_by: What the videos were found by, as `scan` takes it; None where nobody told.
         libavcodec: The version of the library that decoded what was indexed by decoding.
+        known_as: Paths that the videos go by in lists, classes and splits, where the files are proxies of others.
     """
 
     columns: Columns
@@ -57,6 +59,7 @@ class VideoIndex:
     described: Description | None = None
     named_by: str | Path | Sequence[str | Path] | None = None
     libavcodec: str = ""
+    known_as: Sequence[str] | None = None
 
     @staticmethod
     def scan(
@@ -65,6 +68,7 @@ class VideoIndex:
         progress: bool = True,
         exclude: Sequence[str] = (),
         scan: str = "auto",
+        engine: Engine | None = None,
     ) -> VideoIndex:
         """Index the videos behind `paths`, reading only files that are new or changed since the last time.
 
@@ -76,13 +80,15 @@ class VideoIndex:
             scan: `packets`: all packets of a file are read. `table`: where each picture stands alone, the container's
                 table of them does, if it is whole; damage then shows when a frame is read. `auto`: only where packets
                 are not looked at for damage either (`container_table.NOTHING_LOST`).
+            engine: Whose workers read the files (`lit_video.engines`); by default threads of this process do.
 
         Raises:
             DataError: Nothing there, or nothing usable.
             IndexStoreError: `index_dir` cannot be written.
             ValueError: `scan` is none of these.
+            WorkerError: The engine's workers cannot live.
         """
-        stored, num_cached, seconds = build(paths, index_dir, progress, exclude, scan)
+        stored, num_cached, seconds = build(paths, index_dir, progress, exclude, scan, engine)
         return _index_of(stored, num_cached=num_cached, seconds=seconds)
 
     @staticmethod
@@ -124,7 +130,7 @@ class VideoIndex:
         """
         if labels is None:
             return replace(self, described=None)
-        return replace(self, described=describe(self.paths, labels, label_column, label_kind, missing))
+        return replace(self, described=describe(self.known_paths, labels, label_column, label_kind, missing))
 
     def with_roots(self, paths: str | Path | Sequence[str | Path]) -> VideoIndex:
         """Return this index with other roots that its videos are told apart by than those that they were found by."""
@@ -155,9 +161,9 @@ class VideoIndex:
             DataError: There are no such groups.
         """
         if by == "video":
-            return np.arange(self.num_videos), self.paths
+            return np.arange(self.num_videos), self.known_paths
         if by == "root" and self.named_by is not None:
-            return roots_of(self.paths, self.named_by)
+            return roots_of(self.known_paths, self.named_by)
         if by == "class" and isinstance(self.label, np.ndarray) and len(self.classes):
             return self.label, self.classes
         table = None if self.described is None else self.described.table
@@ -177,7 +183,7 @@ class VideoIndex:
             return VideoIndex, tuple(getattr(self, column.name) for column in fields(self))
         # A worker maps the columns instead of unpickling them. The folder of columns is named, not the index's own,
         # whose columns may be replaced before the worker looks.
-        return _mapped, (self.folder, self.described, self.named_by)
+        return _mapped, (self.folder, self.described, self.named_by, self.known_as)
 
     @property
     def num_videos(self) -> int:
@@ -221,6 +227,15 @@ class VideoIndex:
     def paths(self) -> list[str]:
         """Paths of all videos, a Python object each."""
         return self.columns.paths
+
+    @property
+    def known_paths(self) -> Sequence[str]:
+        """Paths that the videos go by: their own, or of proxies the originals'."""
+        return self.paths if self.known_as is None else self.known_as
+
+    def known_path(self, video_id: int) -> str:
+        """Return the path that a video goes by."""
+        return self.path(video_id) if self.known_as is None else self.known_as[video_id]
 
     def codec(self, video_id: int) -> str:
         """Return FFmpeg's name of a video's codec."""
@@ -372,9 +387,12 @@ def warn_of_another_libavcodec(index: VideoIndex) -> None:
 
 
 def _mapped(
-    folder: Path, described: Description | None, named_by: str | Path | Sequence[str | Path] | None
+    folder: Path,
+    described: Description | None,
+    named_by: str | Path | Sequence[str | Path] | None,
+    known_as: Sequence[str] | None,
 ) -> VideoIndex:
-    return replace(_index_of(load_columns(folder)), described=described, named_by=named_by)
+    return replace(_index_of(load_columns(folder)), described=described, named_by=named_by, known_as=known_as)
 
 
 def _index_of(stored: Stored, **told: Any) -> VideoIndex:

@@ -81,6 +81,8 @@ class VideoLoader:
         world_size: Number of ranks.
         local_world_size: Those on this machine, who share its cores; None: what the launcher says.
         shard: How positions are dealt to ranks: `gop` or `slot`.
+        machines: The machine that each rank is on, from 0, the same on all ranks. Where they are several and a store is
+            used, which is each machine's own, a GOP stays with its machine in all epochs; None: one machine.
         on_error: What to do about a frame that cannot be decoded: `raise`; `skip`, and the batch is smaller; or
             `redraw`, and another frame, always the same for this one, comes in its place.
         dtype: Of samples. `uint16`: those of a video with b bits are 0 to 2^b - 1, not scaled, and grey ones the very
@@ -124,6 +126,7 @@ class VideoLoader:
         world_size: int = 1,
         local_world_size: int | None = None,
         shard: str = "gop",
+        machines: Sequence[int] | None = None,
         on_error: str = "raise",
         dtype: str = "uint8",
         channels: int = 3,
@@ -157,6 +160,10 @@ class VideoLoader:
         self.batch_size, self.drop_last, self.shard = batch_size, drop_last, shard
         self.pad_last = pad_last
         self.rank, self.world_size = rank, world_size
+        if machines is not None and len(machines) != world_size:
+            raise ValueError(f"machines must be one of each of {world_size} ranks, got {len(machines)}")
+        stay = machines is not None and store is not None and len(set(machines)) > 1
+        self._machines = tuple(machines) if stay and machines is not None else None
         self.size = parse_size(size)
         self.counts = Counts()
         self.ledger: list[Fault] = []
@@ -350,6 +357,7 @@ class VideoLoader:
             self.shard,
             (self.seed, place.epoch),
             self.pad_last,
+            self._machines,
         )
 
     # Lightning validates in inference mode. Tensors made in it could not be written to by threads, which are not in it.

@@ -65,7 +65,7 @@ def captions(batch: Batch, index: VideoIndex) -> list[str]:
     They are the video's name, frame index and time, and in a third the class, where the data set has labels, and the
     weight, where those of the batch differ.
     """
-    names = [PurePath(index.path(video)).name for video in batch["video_id"].tolist()]
+    names = [PurePath(index.known_path(video)).name for video in batch["video_id"].tolist()]
     frames, times = batch["frame_index"].tolist(), batch["pts_seconds"].tolist()
     moments = [f"frame {frame} · {time:.2f} s" for frame, time in zip(frames, times, strict=True)]
     classes = [index.classes[label] for label in batch["label"].tolist()] if "label" in batch else []

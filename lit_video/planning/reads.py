@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int64
+
+from lit_video.index import VideoIndex
 
 
 class GopRead(NamedTuple):
@@ -79,3 +84,14 @@ class Hold(NamedTuple):
 
 
 Task = GopRead | Fetch | Hold
+
+
+def reads_in_order(index: VideoIndex, video_id: int, frames: Int64[np.ndarray, " n"]) -> Iterator[GopRead]:
+    """Yield the reads of a video's frames, ascending, for nobody's order: their positions are nothing."""
+    if not len(frames):
+        return
+    starts = index.start_of(index.offset[video_id] + frames)
+    cuts = np.flatnonzero(np.diff(starts)) + 1
+    for gop in np.split(np.arange(len(frames)), cuts):
+        in_gop = tuple(frames[gop].tolist())
+        yield GopRead(video_id, int(starts[gop[0]]), in_gop, ((0,),) * len(in_gop))

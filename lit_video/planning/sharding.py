@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt64
 
 from lit_video.index import Population, Samples, as_population
 from lit_video.samplers.base import Order
@@ -36,6 +36,8 @@ class RankOrder:
         shard: `gop`: a position goes to the rank that owns its GOP this epoch, or to the next one that is short of a
             full batch. `slot`: positions go to ranks in runs of `batch_size`.
         key: Of the epoch: names the owners of GOPs.
+        machines: The machine that each rank is on, where a GOP is to stay with one in all epochs: each keeps what it
+            decoded. Among a machine's ranks the owner is another in each epoch. None: among all.
     """
 
     order: Order
@@ -48,6 +50,7 @@ class RankOrder:
     shard: str = "gop"
     key: tuple[int, int] = (0, 0)
     pad_last: bool = False
+    machines: tuple[int, ...] | None = None
 
     @cached_property
     def population(self) -> Population:
@@ -111,25 +114,65 @@ class RankOrder:
 
     def _owners(self, begin: int, size: int) -> Int64[np.ndarray, " positions"]:
         sample_ids = np.asarray(self.order[begin : begin + size * self.world_size])
-        owners = self._owner_of_gop(sample_ids)
-        owners = np.pad(owners, (0, size * self.world_size - len(owners)), mode="edge")  # padding
+        gops = self._gops_of(sample_ids)
+        owners = np.pad(self._owner_of(gops), (0, size * self.world_size - len(gops)), mode="edge")  # padding
         room = np.full(self.world_size, size)
-        for place, owner in enumerate(owners):
-            while not room[owner]:
-                owner = (owner + 1) % self.world_size
+        for place in self._turns(gops, len(owners)):
+            owner = int(owners[place])
+            if not room[owner]:
+                owner = next(rank for rank in self._next_to[owner] if room[rank])
             owners[place] = owner
             room[owner] -= 1
         return owners
 
-    def _owner_of_gop(self, sample_ids: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
-        """Return the rank that owns the GOP in which each sample begins."""
+    def _turns(self, gops: UInt64[np.ndarray, " n"], num_places: int) -> list[int]:
+        """Return in which order places find their owners: where GOPs are to stay, it is the same few that must go."""
+        if self.machines is None:
+            return list(range(num_places))
+        first = np.argsort(mix(gops ^ np.uint64(_machines_key(self.key[0]) >> 1)), kind="stable")
+        return [*first.tolist(), *range(len(gops), num_places)]
+
+    @cached_property
+    def _machine_of(self) -> Int64[np.ndarray, " ranks"]:
+        return np.zeros(self.world_size, np.int64) if self.machines is None else np.array(self.machines, np.int64)
+
+    @cached_property
+    def _next_to(self) -> list[list[int]]:
+        """For each rank, who takes what it has no room for: the next ones of its machine, then the next ones."""
+        return [self._others(rank) for rank in range(self.world_size)]
+
+    def _others(self, rank: int) -> list[int]:
+        machine = self._machine_of
+        others = [(rank + step) % self.world_size for step in range(1, self.world_size)]
+        return sorted(others, key=lambda other: bool(machine[other] != machine[rank]))
+
+    def _gops_of(self, sample_ids: Int64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
+        """Return what names the GOP in which each sample begins: the frame id of its keyframe."""
         population = self.population
         index, frame_ids = population.index, population.frames_of(sample_ids)[0][:, 0]
         video_ids, _ = index.locate(frame_ids)
-        gops = (index.offset[video_ids] + index.start_of(frame_ids)).astype(np.uint64)
-        return (mix(gops ^ np.uint64(_epoch_key(*self.key))) % np.uint64(self.world_size)).astype(np.int64)
+        return (index.offset[video_ids] + index.start_of(frame_ids)).astype(np.uint64)
+
+    def _owner_of(self, gops: UInt64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+        """Return the rank that owns each GOP in this epoch."""
+        seed, epoch = self.key
+        drawn = mix(gops ^ np.uint64(_epoch_key(seed, epoch)))
+        if self.machines is None:
+            return (drawn % np.uint64(self.world_size)).astype(np.int64)
+        # A seat that is the GOP's in all epochs says on which machine, so that a machine's share goes by its ranks.
+        seats = (mix(gops ^ np.uint64(_machines_key(seed))) % np.uint64(self.world_size)).astype(np.int64)
+        owners = np.empty_like(seats)
+        for machine in set(self.machines):
+            is_here, ranks = self._machine_of[seats] == machine, np.flatnonzero(self._machine_of == machine)
+            owners[is_here] = ranks[(drawn[is_here] % np.uint64(len(ranks))).astype(np.int64)]
+        return owners
 
 
 @lru_cache(maxsize=4)
 def _epoch_key(seed: int, epoch: int) -> int:
     return int(rng(seed, "shard", epoch).integers(2**63))
+
+
+@lru_cache(maxsize=4)
+def _machines_key(seed: int) -> int:
+    return int(rng(seed, "machines").integers(2**63))

@@ -10,6 +10,7 @@ Modules from the frame to the disk::
     keys         by what a frame is found again: its file, its place in it, and its look
     frames       FrameStore: has, put, get
     fill         decode in order what is missing
+    elsewhere    the same by an engine's workers, which leave files of packed frames
     contents     what a folder holds, whoever put it there; whether it is whole
 
 Is given frames of an index and a decoder's look; gives the very pixels back. May not know why somebody wants a frame,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from lit_video.decoders.base import Decoder
 from lit_video.decoders.form import form_of
 from lit_video.index import VideoIndex
 from lit_video.planning.planner import GopRead
+from lit_video.planning.reads import reads_in_order
 from lit_video.store.collected import Collected
 from lit_video.store.frames import FrameStore
 from lit_video.store.keeper import Keeper
@@ -32,11 +33,13 @@ class Filled:
         kept: Frames that were decoded and kept.
         damaged: Frames that could not be decoded, or that the index knows to be damaged.
         is_full: The store took no more.
+        given_up: Of what workers died, in words.
     """
 
     kept: int = 0
     damaged: int = 0
     is_full: bool = False
+    given_up: list[str] = field(default_factory=list)
 
 
 def look_of(decoder: object) -> str:
@@ -101,19 +104,9 @@ def missing_reads(
             lacks &= wanted[first : first + length]
         for run in index.damage(video_id):
             lacks[run.first : run.last + 1] = False
-        reads = list(_reads(index, video_id, np.flatnonzero(lacks)))
+        reads = list(reads_in_order(index, video_id, np.flatnonzero(lacks)))
         for place in range(0, len(reads), GOPS_IN_A_ROW):
             yield reads[place : place + GOPS_IN_A_ROW]
-
-
-def _reads(index: VideoIndex, video_id: int, frames: np.ndarray) -> Iterator[GopRead]:
-    if not len(frames):
-        return
-    starts = index.start_of(index.offset[video_id] + frames)
-    cuts = np.flatnonzero(np.diff(starts)) + 1
-    for gop in np.split(np.arange(len(frames)), cuts):
-        in_gop = tuple(frames[gop].tolist())
-        yield GopRead(video_id, int(starts[gop[0]]), in_gop, ((0,),) * len(in_gop))
 
 
 class _Crew:

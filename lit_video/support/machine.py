@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from contextlib import suppress
 
 import psutil
@@ -18,7 +19,17 @@ LAUNCHERS = (
     ("MPI_LOCALNRANKS", "MPI_LOCALRANKID"),  # MPICH, Intel MPI
     ("WORLD_SIZE", "NODE_RANK"),  # Lightning's own, who does not say how many nodes there are: one, as a rule
 )
+# How they tell it the number of its machine.
+NODES = (("GROUP_RANK", "LOCAL_RANK"), ("SLURM_NODEID", "SLURM_LOCALID"), ("NODE_RANK", "LOCAL_RANK"))
 MANY_FILES = 2**16  # no loader keeps more open
+
+_most_cores: int | None = None  # that this process takes of those it may use
+
+
+def take_cores(most: int) -> None:
+    """Have `num_cores` say at most so many from now on: the others are for other workers of the same work."""
+    global _most_cores
+    _most_cores = most
 
 
 def num_cores(ranks: int | None = None) -> int:
@@ -28,7 +39,8 @@ def num_cores(ranks: int | None = None) -> int:
         ranks: On this machine, this process being one; by default what the launcher says.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, quota_of_cores() or allowed) // (ranks or ranks_here()))
+    cores = max(1, min(allowed, quota_of_cores() or allowed) // (ranks or ranks_here()))
+    return min(cores, _most_cores or cores)
 
 
 def cores_in_words(ranks: int | None = None) -> str:
@@ -46,6 +58,14 @@ def ranks_here() -> int:
         if rank in os.environ and os.environ.get(size, "").isdecimal():
             return max(1, int(os.environ[size]))
     return 1
+
+
+def name_of_machine() -> str:
+    """Return what tells this machine from the others of a job: its number, if a launcher says it, or its name."""
+    for number, rank in NODES:
+        if rank in os.environ and os.environ.get(number, "").isdecimal():
+            return f"{number}={os.environ[number]}"
+    return platform.node()
 
 
 def memory_bytes(ranks: int | None = None) -> int:

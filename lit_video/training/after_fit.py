@@ -66,7 +66,7 @@ def write_predictions(path: Path, predictions: Sequence[Any], model: Any, datamo
     columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     order = np.lexsort((columns["frame_index"], columns["video_id"]))
     video_id, number = columns["video_id"][order], columns["class"][order]
-    paths = datamodule.population("predict").index.paths
+    paths = datamodule.population("predict").index.known_paths
     table = pyarrow.table(
         {
             "path": [str(paths[row]) for row in video_id.tolist()],

@@ -13,7 +13,7 @@ from lit_video.commands.main import COMMANDS, main, module_of
 from lit_video.commands.parsing import nearest
 from tests.programs import REPOSITORY, run
 
-BY_ARGPARSE = ["bench", "doctor", "fuzz", "index", "sweep"]
+BY_ARGPARSE = ["bench", "doctor", "fuzz", "index", "plan-capacity", "proxy", "sweep"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -14,7 +14,7 @@ import pytest
 
 from lit_video.checks.stamps import write_stamped
 from lit_video.commands import index as index_command
-from lit_video.index import VideoIndex, crew, digest, entries, progress, store
+from lit_video.index import VideoIndex, crew, digest, lines, progress, store
 from lit_video.index import build as build_module
 from lit_video.index.entries import Entries, File
 from lit_video.index.progress import Tally
@@ -220,7 +220,7 @@ class TestKept:
         assert scan(folder, tmp_path / "index").num_cached == (3 if cut == 1 else 2)
 
     def test_files_that_nobody_writes_to_any_more_become_one(self, videos, tmp_path, monkeypatch):
-        monkeypatch.setattr(entries, "MOST_FILES", 3)
+        monkeypatch.setattr(lines, "MOST_FILES", 3)
         entry = scan_file(videos / "0.mp4")
         for number in range(6):
             some = Entries(tmp_path)

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_video.bias import planner_lookahead
+from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.loading.loader import VideoLoader
+from lit_video.loading.resume import Place
 from lit_video.planning.planner import plan
 from lit_video.planning.sharding import RankOrder
 from lit_video.samplers.chunked import ChunkedSampler
@@ -94,6 +96,69 @@ def test_gops_have_owners_and_owners_change_with_the_epoch():
         assert max(share) < 200, "no rank sees all 200 GOPs"
         owners.append([rank.positions(slice(0, 64)).tolist() for rank in ranks])
     assert owners[0] != owners[1]
+
+
+@given(sizes, st.integers(0, 3), st.randoms())
+def test_dealt_out_whole_and_evenly_over_machines(sizes, epoch, draw):
+    n, batch_size, world_size = sizes
+    index = index_of([n], 6)
+    machines = tuple(draw.randrange(2) for _ in range(world_size))
+    ranks = deal(
+        UniformSampler(index, 0).order(epoch), index, batch_size, world_size, key=(0, epoch), machines=machines
+    )
+    for parts in zip(*map(batches, ranks), strict=True):
+        together = sorted(itertools.chain(*parts))
+        assert together == list(range(together[0], together[0] + len(together)))
+        assert len({len(part) for part in parts}) == 1
+
+
+def owners_over_epochs(machines):
+    """Which ranks have frames of each of 200 GOPs, epoch by epoch."""
+    index = index_of([6000], 30)
+    found = []
+    for epoch in range(3):
+        order = UniformSampler(index, 0).order(epoch)
+        owners = [set() for _ in range(200)]
+        for number, rank in enumerate(deal(order, index, 64, 4, key=(0, epoch), machines=machines)):
+            for gop in (rank[0 : len(rank)] // 30).tolist():
+                owners[gop].add(number)
+        found.append(owners)
+    return found
+
+
+def test_gops_stay_with_their_machine_and_not_with_its_ranks():
+    def share_on_one(owners):
+        """Of GOPs, in all epochs together."""
+        machines = [{rank // 2 for epoch in owners for rank in epoch[gop]} for gop in range(200)]
+        return np.mean([len(on) == 1 for on in machines])
+
+    still, anew = owners_over_epochs((0, 0, 1, 1)), owners_over_epochs(None)
+    # Where a batch is full it is the same few GOPs that go elsewhere.
+    assert share_on_one(still) > 0.5
+    assert share_on_one(anew) < 0.1
+    assert still[0] != still[1], "ranks of a machine take turns"
+
+
+def test_each_machine_stores_about_its_half():
+    """Two machines of two ranks, each with a store of the GOPs that it had frames of, after three epochs."""
+    found = []
+    for machines in ((0, 0, 1, 1), None):
+        stored = [{gop for epoch in owners_over_epochs(machines) for gop, ranks in enumerate(epoch) if ranks & on}
+                  for on in ({0, 1}, {2, 3})]  # fmt: skip
+        found.append(sum(map(len, stored)))
+    assert found[1] > 390, "nearly all of them on both machines"
+    assert 200 <= found[0] < 300
+
+
+def test_a_store_makes_them_stay_and_nothing_else(index, tmp_path):
+    machines = (0, 0, 1, 1)
+    arguments = {"rank": 0, "world_size": 4, "batch_size": 4, "size": 32, "machines": machines}
+    for store, expected in ((None, None), (tmp_path / "store", machines)):
+        loader = VideoLoader(index, UniformSampler(index, 0), PyAVDecoder, store=store, **arguments)
+        assert loader._order(Place(0, 0)).machines == expected
+        loader.close()
+    with pytest.raises(ValueError, match="machines must be one of each of 4 ranks, got 2"):
+        VideoLoader(index, UniformSampler(index, 0), PyAVDecoder, **arguments | {"machines": (0, 1)})
 
 
 @pytest.mark.parametrize(("shard", "expected"), [("gop", 2.6), ("slot", 6.3)])

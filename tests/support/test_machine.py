@@ -1,6 +1,7 @@
 """What the process may use: affinity, quotas, ranks, memory, file handles."""
 
 import os
+import platform
 import resource
 import subprocess
 import sys
@@ -150,3 +151,29 @@ def test_the_soft_limit_of_file_handles_is_raised():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert num_file_handles() <= resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"GROUP_RANK": "1", "LOCAL_RANK": "0"}, "GROUP_RANK=1"),
+        ({"SLURM_NODEID": "3", "SLURM_LOCALID": "0"}, "SLURM_NODEID=3"),
+        ({"NODE_RANK": "2", "LOCAL_RANK": "1"}, "NODE_RANK=2"),
+        ({"SLURM_NODEID": "3"}, platform.node()),  # a shell in a job
+    ],
+)
+def test_launchers_number_machines(environment, expected, monkeypatch):
+    for name in ("GROUP_RANK", "LOCAL_RANK", "SLURM_NODEID", "SLURM_LOCALID", "NODE_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert machine.name_of_machine() == expected
+
+
+def test_a_worker_takes_no_more_cores_than_its_own(monkeypatch):
+    monkeypatch.setattr(machine, "_most_cores", None)
+    before = machine.num_cores(1)
+    machine.take_cores(1)
+    assert machine.num_cores(1) == 1
+    machine.take_cores(before + 5)
+    assert machine.num_cores(1) == before
