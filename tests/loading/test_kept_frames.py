@@ -152,12 +152,14 @@ class TestStore:
         loader.close()
 
     def test_what_is_damaged_there_is_decoded_anew(self, index, expected, tmp_path):
-        epochs(index, 1, store=tmp_path / "store")
+        before, _ = epochs(index, 1, store=tmp_path / "store")
         data = tmp_path / "store" / "data.mdb"
-        values = bytearray(data.read_bytes())
-        for place in range(len(values) // 2, len(values), 4096 * 3):  # within values, which take most pages
-            values[place + 2000 : place + 2010] = bytes(10)
-        data.write_bytes(values)
+        content, pack = data.read_bytes(), make_packing("lossless").pack
+        for image in before[-1]["image"].numpy():
+            packed = pack(image)
+            assert packed in content
+            content = content.replace(packed, packed[:-1] + bytes([packed[-1] ^ 255]))
+        data.write_bytes(content)
         with pytest.warns(UserWarning, match="damaged in the store"):
             found, decoded = epochs(index, 1, store=tmp_path / "store", lookahead_bytes=FEW)
         assert_same(found, expected[UniformSampler][: len(found)])
