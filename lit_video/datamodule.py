@@ -16,6 +16,7 @@ from torch import Tensor
 from lit_video.decoders.geometry import parse_size
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import Population, Samples, VideoIndex
+from lit_video.index.far_videos import REMOTE_BYTES
 from lit_video.index.labels import Labels
 from lit_video.index.selection import Rate
 from lit_video.index.splits import Split
@@ -54,7 +55,8 @@ class VideoDataModule(LightningDataModule):
     goes with Lightning's checkpoints, and a run resumes at the very next frame.
 
     Args:
-        root: Folder (searched recursively), file, glob, or a list of these; or a mapping of these to their shares of
+        root: Folder (searched recursively), file, glob, or a list of these, each of which may be a URL that fsspec
+            opens; or a mapping of these to their shares of
             each batch, `{"a": 0.7, "b": 0.3}`; None: the demo's clip.
         sampler: Factory `(samples, seed) -> Sampler`, such as a sampler's class or a `functools.partial` of it.
         decoder: Factory `(index, size) -> Decoder`, likewise.
@@ -106,6 +108,8 @@ class VideoDataModule(LightningDataModule):
             others; `auto`: one in the user's cache; None: every epoch decodes anew.
         store_bytes: Of the store at most; None: what the disk has.
         store_packing: How frames are stored: `lossless`, `raw` (larger and faster) or `jpeg`.
+        remote_bytes: Memory for compressed bytes of videos far away, in each rank; they are asked for before they are
+            needed, as many at a time as fit.
         index_dir: Where the index is kept; by default in the user's cache folder.
         drop_last: Leave out the last batch where it is short; of training alone.
         shard: How ranks share an epoch: `gop` (each GOP is decoded on as few ranks as can be) or `slot`.
@@ -166,6 +170,7 @@ class VideoDataModule(LightningDataModule):
         store: str | Path | None = None,
         store_bytes: int | None = None,
         store_packing: str = "lossless",
+        remote_bytes: int = REMOTE_BYTES,
         index_dir: str | Path | None = None,
         drop_last: bool = False,
         shard: str = "gop",
@@ -190,6 +195,7 @@ class VideoDataModule(LightningDataModule):
             "store": store,
             "store_bytes": store_bytes,
             "store_packing": store_packing,
+            "remote_bytes": remote_bytes,
             "drop_last": drop_last,
             "shard": shard,
             "on_error": on_error,

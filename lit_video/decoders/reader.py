@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 from av.video.frame import VideoFrame
 
@@ -58,16 +59,18 @@ class OpenVideos:
 
         Raises:
             DecodeError: One did not come.
+            RemoteError: A store cannot be reached, or lets nobody in.
         """
         missing, cause = set(read.frame_indices), ""
         damaged = reasons(self._index, read, self._trust_flags)
         try:
             if len(damaged) < len(missing):
-                video = self._get(read.video_id)
-                for frame_index, picture in video.pictures(without(read, damaged)):
-                    missing.discard(frame_index)
-                    yield frame_index, picture
-                cause = video.cause
+                with self._bytes_of(read):
+                    video = self._get(read.video_id)
+                    for frame_index, picture in video.pictures(without(read, damaged)):
+                        missing.discard(frame_index)
+                        yield frame_index, picture
+                    cause = video.cause
             cause = next(iter(damaged.values()), cause)
         except UNREADABLE as error:
             self._forget(read.video_id)
@@ -95,6 +98,11 @@ class OpenVideos:
         """Close all files."""
         while self._videos:
             self._forget(next(iter(self._videos)))
+
+    def _bytes_of(self, read: GopRead) -> AbstractContextManager[None]:
+        """Have in memory what a read needs of a file far away."""
+        far = self._index.far
+        return nullcontext() if far is None else far.holding(read.video_id, read.start)
 
     def _get(self, video_id: int) -> OpenVideo:
         """Return a video's open file. One that was open already may be of an old file: that is seen after the read."""

@@ -6,9 +6,11 @@ import hashlib
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -16,9 +18,13 @@ import platformdirs
 from lit_video.index.columns import Skipped, Stored, columns_of
 from lit_video.index.crew import Crew, Named, found_with, identify
 from lit_video.index.entries import Entries, File, Unusable, libavcodec
+from lit_video.index.far_scan import scan_far
+from lit_video.index.far_videos import REMOTE_BYTES
 from lit_video.index.files import find_files, request_key
 from lit_video.index.scan import Entry, NotAVideo, scan_file
 from lit_video.index.store import load, note_asked_for, only_writer, save
+from lit_video.media.ranges import Fetched, Fetcher
+from lit_video.media.remote import Remote
 from lit_video.support.errors import DataError, IndexStoreError, Interrupted
 from lit_video.support.screen import screen
 
@@ -28,9 +34,9 @@ def build(
     index_dir: str | Path | None,
     progress: bool,
     exclude: Sequence[str] = (),
-) -> tuple[Stored, int, float]:
-    """Do what `VideoIndex.scan` promises, and return it, how many videos were reused, and the seconds it took."""
-    began = time.perf_counter()
+) -> tuple[Stored, int, float, Fetched]:
+    """Do what `VideoIndex.scan` promises; return it, how many videos were reused, what it took and what it fetched."""
+    began, fetcher = time.perf_counter(), Fetcher(REMOTE_BYTES)
     found = find_files(paths, exclude)
     if progress:
         for line in found.told():
@@ -41,10 +47,10 @@ def build(
     stored = _load_if_unchanged(folder, request, named)
     num_cached = len(stored.columns.offset) - 1 if stored else 0
     if stored is None:
-        stored, num_cached = _make(folder, request, named, progress, must_be_kept=bool(index_dir))
+        stored, num_cached = _make(folder, request, named, fetcher, progress, must_be_kept=bool(index_dir))
     elif stored.folder is not None:
         note_asked_for(folder, stored.folder)
-    return stored, num_cached, time.perf_counter() - began
+    return stored, num_cached, time.perf_counter() - began, fetcher.new()
 
 
 def default_folder() -> Path:
@@ -85,7 +91,9 @@ def _file_of(skipped: Skipped) -> File:
     return File(skipped.path, skipped.size_bytes, skipped.mtime_ns)
 
 
-def _make(folder: Path, request: str, named: Sequence[Named], progress: bool, must_be_kept: bool) -> tuple[Stored, int]:
+def _make(
+    folder: Path, request: str, named: Sequence[Named], fetcher: Fetcher, progress: bool, must_be_kept: bool
+) -> tuple[Stored, int]:
     """Return the index, kept in the folder if that can be written, and how many videos were reused."""
     with ExitStack() as stack:
         try:
@@ -94,10 +102,10 @@ def _make(folder: Path, request: str, named: Sequence[Named], progress: bool, mu
             if must_be_kept:
                 raise
             _warn_not_kept(error)
-            return _put_together(Entries(folder, are_kept=False), named, progress)
+            return _put_together(Entries(folder, are_kept=False), named, fetcher, progress)
         if stored := _load_if_unchanged(folder, request, named):  # by another process, for which this one waited
             return stored, len(stored.columns.offset) - 1
-        made, num_cached = _put_together(Entries(folder), named, progress)
+        made, num_cached = _put_together(Entries(folder), named, fetcher, progress)
         return _save(folder, request, made, must_be_kept), num_cached
 
 
@@ -115,9 +123,11 @@ def _warn_not_kept(error: IndexStoreError) -> None:
     warnings.warn(f"The index is made, and not kept: {error}", stacklevel=2)
 
 
-def _put_together(entries: Entries, named: Sequence[Named], progress: bool) -> tuple[Stored, int]:
+def _put_together(entries: Entries, named: Sequence[Named], fetcher: Fetcher, progress: bool) -> tuple[Stored, int]:
     """Return the index of what is known of the files, and of what is found out now."""
-    crew = Crew(entries, _scan)
+    crew = Crew(
+        entries, lambda path: _told(scan_file, Path(path)), lambda far: _told(partial(scan_far, fetcher=fetcher), far)
+    )
     try:
         found = crew.look_at(named, progress)
     except Interrupted as error:
@@ -146,8 +156,8 @@ def _nothing_usable(skipped: Sequence[Skipped]) -> str:
     )
 
 
-def _scan(path: str) -> Entry | str:
+def _told(scan: Callable[[Any], Entry], file: Path | Remote) -> Entry | str:
     try:
-        return scan_file(Path(path))
+        return scan(file)
     except NotAVideo as error:
         return str(error)

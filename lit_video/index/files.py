@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from lit_video.media.remote import Remote, find_all, is_glob, is_remote, shown
 from lit_video.support.errors import DataError
 
 # A folder is searched for these endings only; a file or a glob that is named is taken whatever its ending.
@@ -51,7 +52,7 @@ class Found:
         num_excluded: Files that the user left out.
     """
 
-    files: list[Path] = field(default_factory=list)
+    files: list[Path | Remote] = field(default_factory=list)
     side_folders: Counter[str] = field(default_factory=Counter)
     passed_over: Counter[str] = field(default_factory=Counter)
     num_excluded: int = 0
@@ -77,7 +78,7 @@ def find_files(paths: PathLike | Sequence[PathLike], exclude: Sequence[str] = ()
 
     Args:
         paths: A folder (searched recursively for video endings), a file, a glob such as `clips/**/*.mp4`, or a list
-            of these.
+            of these; each may be far away, by a URL that fsspec opens.
         exclude: Globs of files to leave out, matched with the ends of paths: `*_proxy.mp4`, `takes/old/*`.
 
     Raises:
@@ -85,7 +86,9 @@ def find_files(paths: PathLike | Sequence[PathLike], exclude: Sequence[str] = ()
             video; or all files are excluded.
     """
     found = Found()
-    files = dict.fromkeys(file for root in _roots(paths) for file in _expand(root, found))
+    roots = _roots(paths)
+    far = _far_away([root for root in roots if is_remote(root)], found)
+    files = dict.fromkeys(file for root in roots for file in far.get(root) or _expand(root, found))
     patterns = [re.compile(fnmatch.translate(f"*/{pattern.lstrip('/')}")) for pattern in exclude]
     found.files = [file for file in files if not any(pattern.match(str(file)) for pattern in patterns)]
     found.num_excluded = len(files) - len(found.files)
@@ -99,7 +102,7 @@ def find_files(paths: PathLike | Sequence[PathLike], exclude: Sequence[str] = ()
 
 def request_key(paths: PathLike | Sequence[PathLike]) -> list[str]:
     """Return what names a request for `paths` in the cache: each part made absolute, globs left as they are."""
-    return [str(_absolute(root)) for root in _roots(paths)]
+    return [root if is_remote(root) else str(_absolute(root)) for root in _roots(paths)]
 
 
 def _roots(paths: object) -> list[str]:
@@ -131,6 +134,19 @@ def _expand(root: str, found: Found) -> list[Path]:
     raise DataError(f"{root}: no such file or folder.\nName a folder, a file or a glob, as in data.root=FOLDER")
 
 
+def _far_away(roots: Sequence[str], found: Found) -> dict[str, list[Remote]]:
+    """Return the files behind roots far away, of each; in a folder, those that end like videos."""
+    behind = dict(zip(roots, find_all(roots), strict=True)) if roots else {}
+    for root, files in behind.items():
+        if [file.url for file in files] == [root] or is_glob(root):
+            continue
+        behind[root] = [file for file in files if _ending(file.url) in SUFFIXES]
+        found.passed_over.update(_ending(file.url) for file in files if _ending(file.url) not in SUFFIXES)
+        if not behind[root]:
+            raise _no_videos(shown(root))
+    return behind
+
+
 def _absolute(root: str) -> Path:
     """Return the path without `..`, so that one folder has one name; of a link `..` is the parent of its target."""
     path = Path(root).expanduser().absolute()
@@ -148,11 +164,15 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 def _search(folder: Path, found: Found) -> list[Path]:
     files = sorted(_walk(folder, found), key=lambda file: file.parts)  # as paths are compared, and sooner
     if not files:
-        raise DataError(
-            f"{folder}: no file here or below ends like a video ({len(SUFFIXES)} endings known, such as .mp4, .mov"
-            " and .mkv).\nName another folder, or files of any ending by a glob such as data.root='FOLDER/*.bin'"
-        )
+        raise _no_videos(folder)
     return files
+
+
+def _no_videos(folder: PathLike) -> DataError:
+    return DataError(
+        f"{folder}: no file here or below ends like a video ({len(SUFFIXES)} endings known, such as .mp4, .mov"
+        " and .mkv).\nName another folder, or files of any ending by a glob such as data.root='FOLDER/*.bin'"
+    )
 
 
 def _walk(folder: Path, found: Found) -> Iterator[Path]:

@@ -43,6 +43,7 @@ def packed(entry: Entry) -> dict[str, Any]:
         "pts": _text_of(entry.pts),
         "starts": [_text_of(column) for column in starts],
         "left_out": _text_of(entry.left_out),
+        "places": [_text_of(column) for column in zip(*entry.places, strict=True)],
     }
 
 
@@ -50,6 +51,7 @@ def unpacked(row: Mapping[str, Any], digest: bytes) -> Entry:
     """Return the entry that `packed` was given."""
     columns = [_numbers_of(text).tolist() for text in row["starts"]]
     starts = [Start(frame, Seek(how), *rest) for frame, how, *rest in zip(*columns, strict=True)]
+    places = [_numbers_of(text).tolist() for text in row.get("places", ())]  # entries of before had none
     return Entry(
         **{
             **row,
@@ -60,6 +62,7 @@ def unpacked(row: Mapping[str, Any], digest: bytes) -> Entry:
             "left_out": _numbers_of(row["left_out"]).tolist(),
             "crop": tuple(row["crop"]),
             "digest": digest,
+            "places": list(zip(*places, strict=True)),
         }
     )
 

@@ -17,11 +17,13 @@ from lit_video.index.build import build
 from lit_video.index.changes import NewTimes
 from lit_video.index.columns import MADE, Columns, Skipped
 from lit_video.index.damage import Run
+from lit_video.index.far_videos import FarVideos
 from lit_video.index.labels import Description, Labels, describe
 from lit_video.index.roots import roots_of
 from lit_video.index.store import load, load_columns
 from lit_video.index.truth import Start
 from lit_video.media.picture import HLG, PQ, Colours, Presentation
+from lit_video.media.ranges import NOTHING, Fetched
 from lit_video.support.errors import DataError
 
 
@@ -41,6 +43,7 @@ class VideoIndex:
         seconds: What making it took.
         described: What lists say of the videos, or None where nothing was asked for.
         named_by: What the videos were found by, as `scan` takes it; None where nobody told.
+        fetched: Requests and bytes that making the index took of files far away.
     """
 
     columns: Columns
@@ -51,6 +54,7 @@ class VideoIndex:
     seconds: float = 0.0
     described: Description | None = None
     named_by: str | Path | Sequence[str | Path] | None = None
+    fetched: Fetched = NOTHING
 
     @staticmethod
     def scan(
@@ -62,7 +66,8 @@ class VideoIndex:
         """Index the videos behind `paths`, reading only files that are new or changed since the last time.
 
         Args:
-            paths: A folder (searched recursively), a file, a glob, or a list of these.
+            paths: A folder (searched recursively), a file, a glob, or a list of these; each may be a URL that fsspec
+                opens.
             index_dir: The folder to keep the index in; the user's cache folder by default.
             progress: Show a progress bar while files are read, and say what was left out.
             exclude: Globs of files to leave out, matched with the ends of paths: `*_proxy.mp4`, `takes/old/*`.
@@ -70,9 +75,10 @@ class VideoIndex:
         Raises:
             DataError: Nothing there, or nothing usable.
             IndexStoreError: `index_dir` cannot be written.
+            RemoteError: A store cannot be reached, or lets nobody in.
         """
-        stored, num_cached, seconds = build(paths, index_dir, progress, exclude)
-        return VideoIndex(*stored, num_cached, seconds)
+        stored, num_cached, seconds, fetched = build(paths, index_dir, progress, exclude)
+        return VideoIndex(*stored, num_cached, seconds, fetched=fetched)
 
     @staticmethod
     def load(folder: str | Path) -> VideoIndex:
@@ -294,6 +300,11 @@ class VideoIndex:
     def new_times(self) -> NewTimes:
         """What is remembered of files whose time of change moved while this index was in use."""
         return NewTimes(self.columns)
+
+    @cached_property
+    def far(self) -> FarVideos | None:
+        """What this process has in memory of videos far away; None where all are on disk."""
+        return FarVideos(self.columns) if b"://" in self.columns.path_bytes.tobytes() else None
 
     @cached_property
     def damaged_videos(self) -> dict[int, list[Run]]:

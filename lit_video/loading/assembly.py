@@ -53,6 +53,8 @@ class Costs(NamedTuple):
     delivered_frames: int  # positions that they and the fetches fill
     decoded_frames: int
     fetched_frames: int  # of the delivered ones, those that were decoded before
+    requests: int = 0  # of stores far away
+    bytes_fetched: int = 0
 
     def with_read(self, read: GopRead, end: int) -> Costs:
         """Return these and one more, which fills positions of the epoch that ends at `end`, and perhaps of the next."""
@@ -70,6 +72,10 @@ class Costs(NamedTuple):
     def with_fetched(self, count: int) -> Costs:
         """Return these and `count` frames that were fetched."""
         return self._replace(delivered_frames=self.delivered_frames + count, fetched_frames=self.fetched_frames + count)
+
+    def with_answers(self, requests: int, num_bytes: int) -> Costs:
+        """Return these and what stores far away were asked for."""
+        return self._replace(requests=self.requests + requests, bytes_fetched=self.bytes_fetched + num_bytes)
 
     def __sub__(self, other: Costs) -> Costs:
         return Costs(*(mine - its for mine, its in zip(self, other, strict=True)))
@@ -220,6 +226,7 @@ class Assembly:
         if done is None:
             return False
         job = self._jobs.pop(done.number)
+        self.costs = self.costs.with_answers(*done.fetched)
         if isinstance(job, FetchJob):
             self._settle_fetch(job, done)
         else:

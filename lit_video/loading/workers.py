@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from lit_video.decoders.base import Decoder
+from lit_video.index.far_videos import FarVideos
 from lit_video.loading.tiers import Done, FetchJob, Job, Tiers
 
 
@@ -55,10 +56,11 @@ class ThreadWorkers:
     Args:
         decoders: One for each thread. They are not closed here.
         tiers: Where the frames go.
+        far: What there is in memory of files far away; told of each read as soon as it is submitted.
     """
 
-    def __init__(self, decoders: Sequence[Decoder], tiers: Tiers) -> None:
-        self._tiers = tiers
+    def __init__(self, decoders: Sequence[Decoder], tiers: Tiers, far: FarVideos | None = None) -> None:
+        self._tiers, self._far = tiers, far
         self._todo: queue.SimpleQueue[Job | FetchJob | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
@@ -72,6 +74,8 @@ class ThreadWorkers:
 
     def submit(self, job: Job | FetchJob) -> None:
         """Have a job done."""
+        if self._far is not None and isinstance(job, Job):
+            self._far.expect(job.read.video_id, job.read.start)
         self._todo.put(job)
 
     def wait(self) -> Done | None:
@@ -90,11 +94,15 @@ class ThreadWorkers:
 
     def stop(self, timeout_seconds: float) -> bool:
         """Tell whether all threads ended within the time."""
-        return join(self._threads, timeout_seconds)
+        has_ended = join(self._threads, timeout_seconds)
+        if self._far is not None:
+            self._far.forget()
+        return has_ended
 
     def _work(self, decoder: Decoder) -> None:
         while (job := self._todo.get()) is not None and not self._stopped.is_set():
-            self._done.put(self._tiers.do(job, decoder))
+            done = self._tiers.do(job, decoder)
+            self._done.put(done if self._far is None else done._replace(fetched=self._far.new()))
 
 
 def join(threads: Sequence[threading.Thread], timeout_seconds: float) -> bool:
