@@ -1,11 +1,16 @@
 """A folder behind HTTP with ranges, on this machine, as slow and as unreliable as is asked for: files far away.
 
-For the benchmark and for tests. It answers GET and HEAD of the folder's files, with `Range`, `If-Match` and `ETag`.
+For the benchmark and for tests. It answers GET and HEAD of the folder's files, with `Range` and `ETag`; and GET of
+`/?asked` with the numbers of requests and bytes so far, and of requests at a time. `python -m
+lit_video.bench.far_away FOLDER SECONDS` answers so much later each time, until its input ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -42,6 +47,7 @@ class FarAway:
         delay_seconds: Before it answers.
         fault: What becomes of a request: it is given each, and returns `ok`, `drop` (the connection, at once), `503`,
             `403`, `truncate` (half of the body, then the connection is closed), or `stall` (a byte, and no more).
+        has_ranges: It sends parts of files.
         asked: All requests so far.
         most_at_once: Of those, how many were under way at a time.
         url: Of the folder, once the server has started.
@@ -50,6 +56,7 @@ class FarAway:
     folder: Path
     delay_seconds: float = 0.0
     fault: Callable[[Asked], str] = field(default=lambda asked: "ok")
+    has_ranges: bool = True
     asked: list[Asked] = field(default_factory=list)
     most_at_once: int = 0
     url: str = ""
@@ -76,8 +83,10 @@ class FarAway:
             ready.set()
             await stop.wait()
             server.close()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
                 task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
 
         thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
         thread.start()
@@ -90,7 +99,7 @@ class FarAway:
             loop.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 lines = head.decode().split("\r\n")
                 headers = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
@@ -101,10 +110,18 @@ class FarAway:
                         break
                 finally:
                     self._under_way -= 1
-        writer.close()
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+            with suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
 
     async def _answer(self, method: str, target: str, headers: dict[str, str], writer: asyncio.StreamWriter) -> bool:
         """Answer a request, and tell whether the connection goes on."""
+        if target == "/?asked":
+            told = json.dumps([len(self.asked), self.bytes_sent(), self.most_at_once]).encode()
+            return await self._send(writer, "200 OK", {"Content-Length": str(len(told))}, told)
         path = self.folder / unquote(target.partition("?")[0].lstrip("/"))
         if not path.is_file():
             return await self._send(writer, "404 Not Found", {})
@@ -122,7 +139,8 @@ class FarAway:
         if headers.get("if-match", etag) != etag:
             return await self._send(writer, "412 Precondition Failed", {})
         about = {"ETag": etag, "Accept-Ranges": "bytes", "Content-Length": str(asked.end - asked.begin)}
-        if "range" not in headers:
+        if "range" not in headers or not self.has_ranges:
+            about["Content-Length"] = str(size)
             return await self._send(writer, "200 OK", about, b"" if method == "HEAD" else path.read_bytes())
         about["Content-Range"] = f"bytes {asked.begin}-{asked.end - 1}/{size}"
         with path.open("rb") as file:
@@ -143,3 +161,26 @@ class FarAway:
         writer.write(body)
         await writer.drain()
         return True
+
+
+@contextmanager
+def far_away(folder: str | Path, delay_seconds: float) -> Iterator[str]:
+    """Serve a folder from another process, and give its URL."""
+    command = [sys.executable, "-m", "lit_video.bench.far_away", str(folder), str(delay_seconds)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
+
+
+def main() -> None:
+    """Serve what the arguments say."""
+    with FarAway(Path(sys.argv[1]), float(sys.argv[2])).serving() as server:
+        print(server.url, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

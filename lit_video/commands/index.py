@@ -34,7 +34,7 @@ def _run(chosen: Namespace) -> None:
 def parser() -> Parser:
     """Return what reads the command line."""
     reads = Parser(description="Index videos; --verify checks each against a sequential decode.")
-    reads.add_argument("root", nargs="+", help="folder, file or glob")
+    reads.add_argument("root", nargs="+", help="folder, file or glob; or a URL of one that is far away")
     reads.add_argument("--index-dir", help="where the index is kept; by default in the user's cache folder")
     reads.add_argument("--verify", action="store_true", help="read every frame by random access and compare")
     return reads

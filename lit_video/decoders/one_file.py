@@ -112,9 +112,9 @@ class OpenVideo:
     def _opened_file(self) -> tuple[InputContainer, RangedFile | None]:
         """Return an open container, and what it reads if the file is far away."""
         far = self._index.far
-        if far is not None and far.is_far(self._video_id):
-            return far.open(self._video_id)
-        return open_video(self._path), None
+        if far is None or not far.is_far(self._video_id):
+            return open_video(self._path), None
+        return far.open(self._video_id)
 
     def _reopen(self) -> None:
         self.close()

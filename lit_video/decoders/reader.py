@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 
 from av.video.frame import VideoFrame
 
@@ -65,7 +64,7 @@ class OpenVideos:
         damaged = reasons(self._index, read, self._trust_flags)
         try:
             if len(damaged) < len(missing):
-                with self._bytes_of(read):
+                with self._index.holding(read.video_id, read.start):
                     video = self._get(read.video_id)
                     for frame_index, picture in video.pictures(without(read, damaged)):
                         missing.discard(frame_index)
@@ -98,11 +97,6 @@ class OpenVideos:
         """Close all files."""
         while self._videos:
             self._forget(next(iter(self._videos)))
-
-    def _bytes_of(self, read: GopRead) -> AbstractContextManager[None]:
-        """Have in memory what a read needs of a file far away."""
-        far = self._index.far
-        return nullcontext() if far is None else far.holding(read.video_id, read.start)
 
     def _get(self, video_id: int) -> OpenVideo:
         """Return a video's open file. One that was open already may be of an old file: that is seen after the read."""

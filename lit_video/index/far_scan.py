@@ -7,11 +7,8 @@ not looked for here; it is noticed when a frame is read. Other containers are fe
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Iterator
-from multiprocessing.pool import ThreadPool
-from pathlib import Path
+from itertools import zip_longest
+from operator import attrgetter
 
 import numpy as np
 from av.container import InputContainer
@@ -20,6 +17,7 @@ from jaxtyping import Int64
 
 from lit_video.index.bitstream import is_clean_start, is_no_plain_picture, is_shown, may_be_interlaced
 from lit_video.index.damage import Packets
+from lit_video.index.far_videos import copied
 from lit_video.index.scan import Entry, NotAVideo, StreamPackets, entry_of, scan_file, unhidden
 from lit_video.media.container import (
     UNREADABLE,
@@ -35,8 +33,6 @@ from lit_video.media.remote import Remote
 
 # Codecs of which a sample of MP4 is one picture to show, whatever its bytes are.
 ONE_PICTURE_A_SAMPLE = frozenset({"h264", "hevc", "av1", "vp9", "mjpeg", "prores", "png", "dnxhd"})
-
-PART_BYTES, PARTS_AT_ONCE = 2**23, 8  # of a file that is fetched whole
 
 
 def scan_far(remote: Remote, fetcher: Fetcher) -> Entry:
@@ -67,16 +63,14 @@ def _from_table(container: InputContainer, file: RangedFile) -> Entry | None:
     samples = list(stream.index_entries)
     file.leave_out(_bytes_of_samples(container, first=samples[0].pos))
     packets = _TablePackets(stream, Packets.of(container, stream))
-    for sample, packet in zip(samples, container.demux(stream), strict=False):
-        if packet.pos != sample.pos:
+    for sample, packet in zip_longest(samples, filter(attrgetter("size"), container.demux(stream))):
+        if sample is None or packet is None or packet.pos != sample.pos:  # parts of DASH are found while it is read
             return None
         packets.add_sample(packet, sample.is_keyframe)
     if file.error is not None:
         raise file.error
     packets.check_for_pictures()
-    if len(packets.seen.times) != len(samples) or not packets.can_be_trusted():
-        return None
-    return entry_of(container, stream, packets, packets.frames(), colours)
+    return entry_of(container, stream, packets, packets.frames(), colours) if packets.can_be_trusted() else None
 
 
 def _bytes_of_samples(container: InputContainer, first: int) -> Int64[np.ndarray, "samples 2"]:
@@ -113,22 +107,5 @@ class _TablePackets(StreamPackets):
 
 def _from_all(remote: Remote, fetcher: Fetcher) -> Entry:
     """Return the entry of a file that is fetched whole."""
-    with _fetched(remote, fetcher) as path:
+    with copied(FarFile(remote), fetcher) as path:
         return scan_file(path)
-
-
-@contextlib.contextmanager
-def _fetched(remote: Remote, fetcher: Fetcher) -> Iterator[Path]:
-    """Give the path of a copy, which is deleted when the block is left."""
-    far = FarFile(remote)
-
-    def get(begin: int) -> tuple[int, bytes]:
-        return begin, fetcher.fetch(far, begin, min(remote.size_bytes, begin + PART_BYTES))
-
-    with tempfile.TemporaryDirectory(prefix="lit_video-") as folder, ThreadPool(PARTS_AT_ONCE) as pool:
-        path = Path(folder) / "copy"
-        with path.open("wb") as file:
-            for begin, data in pool.imap(get, range(0, remote.size_bytes, PART_BYTES)):
-                file.seek(begin)
-                file.write(data)
-        yield path

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
 from threading import RLock
 
 from av.container import InputContainer
@@ -17,6 +20,7 @@ from lit_video.media.remote import Remote, is_remote
 
 REMOTE_BYTES = 2**28
 MOST_FILES = 2**14  # of which something is remembered
+PART_BYTES, PARTS_AT_ONCE = 2**23, 8  # of a file that is fetched whole
 
 
 class FarVideos:
@@ -45,7 +49,8 @@ class FarVideos:
         far = self._file(video_id)
         if far is None:
             return
-        if not far.head:
+        if not far.head and not far.head_is_due:
+            far.head_is_due = True
             self._fetcher.soon(lambda: self._read_head(far))
         if places := self._columns.bytes_from(video_id, start):
             self._fetcher.expect(far, *places)
@@ -60,6 +65,8 @@ class FarVideos:
         """
         far, places = self._file(video_id), self._columns.bytes_from(video_id, start)
         with nullcontext() if far is None or not places else self._fetcher.holding(far, *places):
+            if far is not None:
+                self._read_head(far)
             yield
 
     def open(self, video_id: int) -> tuple[InputContainer, RangedFile]:
@@ -67,6 +74,17 @@ class FarVideos:
         far = self._file(video_id)
         assert far is not None
         return self._open(far)
+
+    def copied(self, video_id: int) -> AbstractContextManager[Path]:
+        """Give the path of a copy of a whole file, which is deleted when the block is left."""
+        far = self._file(video_id)
+        assert far is not None
+        return copied(far, self._fetcher)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is memory for more than what is expected."""
+        return self._fetcher.has_room
 
     def forget(self) -> None:
         """Let go of all that was expected, and will not be read any more."""
@@ -103,3 +121,25 @@ class FarVideos:
         with far.opening, contextlib.suppress(Exception):  # the read that needs it will tell
             if not far.head:
                 self._open(far)[0].close()
+            far.head_is_due = False
+
+
+@contextmanager
+def copied(far: FarFile, fetcher: Fetcher) -> Iterator[Path]:
+    """Give the path of a copy of a whole file, which is deleted when the block is left.
+
+    Raises:
+        OSError, RemoteError: It cannot be fetched, or there is no room for it.
+    """
+    size = far.remote.size_bytes
+
+    def get(begin: int) -> tuple[int, bytes]:
+        return begin, fetcher.fetch(far, begin, min(size, begin + PART_BYTES))
+
+    with tempfile.TemporaryDirectory(prefix="lit_video-") as folder, ThreadPool(PARTS_AT_ONCE) as pool:
+        path = Path(folder) / "copy"
+        with path.open("wb") as file:
+            for begin, data in pool.imap(get, range(0, size, PART_BYTES)):
+                file.seek(begin)
+                file.write(data)
+        yield path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -305,6 +306,30 @@ class VideoIndex:
     def far(self) -> FarVideos | None:
         """What this process has in memory of videos far away; None where all are on disk."""
         return FarVideos(self.columns) if b"://" in self.columns.path_bytes.tobytes() else None
+
+    def is_far(self, video_id: int) -> bool:
+        """Tell whether a video's file is far away."""
+        return self.far is not None and self.far.is_far(video_id)
+
+    def expect(self, video_id: int, start: int) -> None:
+        """Have in memory, soon, what decoding from frame index `start` needs of a file far away."""
+        if self.far is not None:
+            self.far.expect(video_id, start)
+
+    def holding(self, video_id: int, start: int) -> AbstractContextManager[None]:
+        """Have in memory, within a block, what decoding from frame index `start` needs of a file far away.
+
+        Raises:
+            OSError: The file is gone, or another than the one that was indexed.
+            RemoteError: The store cannot be reached, or lets nobody in.
+        """
+        return nullcontext() if self.far is None else self.far.holding(video_id, start)
+
+    def on_disk(self, video_id: int) -> AbstractContextManager[Path]:
+        """Give the path of a video's file, or of a copy that is deleted when the block is left."""
+        if self.far is None or not self.far.is_far(video_id):
+            return nullcontext(Path(self.path(video_id)))
+        return self.far.copied(video_id)
 
     @cached_property
     def damaged_videos(self) -> dict[int, list[Run]]:

@@ -28,6 +28,7 @@ from lit_video.index import VideoIndex
 from lit_video.loading.tiers import Done, FetchJob, Job, Tiers
 from lit_video.loading.workers import ThreadWorkers
 from lit_video.media.ranges import MOST_REQUESTS
+from lit_video.planning.reads import GopRead
 from lit_video.support.errors import WorkerError
 
 MakeDecoder = Callable[[VideoIndex, tuple[int, int]], Decoder]
@@ -134,6 +135,14 @@ class ProcessWorkers:
         """Have a job done by the worker that has the fewest in hand."""
         self._waiting.append(job)
         self._hand_out()
+
+    def expect(self, read: GopRead) -> None:
+        """Do nothing: which process will be given a read is not known before."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether reads are to be expected here: they are not."""
+        return False
 
     def wait(self) -> Done | None:
         """Return the next job that ended; None once `interrupt` was called.

@@ -9,12 +9,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from lit_video.decoders.base import Decoder
 from lit_video.index.far_videos import FarVideos
 from lit_video.loading.tiers import Done, FetchJob, Job, Tiers
+from lit_video.planning.reads import GopRead
 
 
 @runtime_checkable
@@ -23,6 +25,15 @@ class Workers(Protocol):
 
     def submit(self, job: Job | FetchJob) -> None:
         """Have a job done. Jobs are begun in the order in which they are submitted."""
+        ...
+
+    def expect(self, read: GopRead) -> None:
+        """Have asked for what a read needs of a file far away, that will be submitted later."""
+        ...
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is memory for what more reads need."""
         ...
 
     def wait(self) -> Done | None:
@@ -61,6 +72,7 @@ class ThreadWorkers:
 
     def __init__(self, decoders: Sequence[Decoder], tiers: Tiers, far: FarVideos | None = None) -> None:
         self._tiers, self._far = tiers, far
+        self._expected: Counter[tuple[int, int]] = Counter()  # reads, before they were submitted
         self._todo: queue.SimpleQueue[Job | FetchJob | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
@@ -75,8 +87,22 @@ class ThreadWorkers:
     def submit(self, job: Job | FetchJob) -> None:
         """Have a job done."""
         if self._far is not None and isinstance(job, Job):
-            self._far.expect(job.read.video_id, job.read.start)
+            if self._expected[job.read.video_id, job.read.start]:
+                self._expected[job.read.video_id, job.read.start] -= 1
+            else:
+                self._far.expect(job.read.video_id, job.read.start)
         self._todo.put(job)
+
+    def expect(self, read: GopRead) -> None:
+        """Have asked for what a read needs of a file far away, that will be submitted later."""
+        if self._far is not None:
+            self._expected[read.video_id, read.start] += 1
+            self._far.expect(read.video_id, read.start)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is memory for what more reads need."""
+        return self._far is not None and self._far.has_room
 
     def wait(self) -> Done | None:
         """Return the next job that ended; None once `interrupt` was called."""

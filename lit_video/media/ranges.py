@@ -69,7 +69,8 @@ class FarFile:
 
     Attributes:
         remote: The file.
-        head: What opening it reads: places and bytes, ascending.
+        head: What opening it reads: places and bytes.
+        head_is_due: Somebody was told to read it.
         spans: What reads asked for, and did not let go of.
         opening: Held by the thread that reads the head.
     """
@@ -77,6 +78,7 @@ class FarFile:
     def __init__(self, remote: Remote) -> None:
         self.remote = remote
         self.head: Sequence[tuple[int, bytes]] = ()
+        self.head_is_due = False
         self.spans: list[Span] = []
         self.opening = threading.RLock()
 
@@ -106,7 +108,7 @@ class Fetcher:
         self._changed = threading.Condition()
         self._queue: deque[Span | Callable[[], object]] = deque()
         self._expected: defaultdict[tuple[FarFile, int, int], list[Span]] = defaultdict(list)
-        self._held = self._num_threads = self._num_idle = 0
+        self._held = self._waiting = self._num_threads = self._num_idle = 0  # bytes that came or are under way, or wait
         self._heads: OrderedDict[FarFile, int] = OrderedDict()
         self._told = self._total = Fetched()
 
@@ -114,6 +116,11 @@ class Fetcher:
         """Have the bytes `[begin, end)` in memory when they are asked for by `holding`."""
         with self._changed:
             self._expected[far, begin, end].append(self._ask(far, begin, end))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether all that is expected fits the memory, and more does."""
+        return self._waiting + self._held < self.num_bytes
 
     def soon(self, work: Callable[[], object]) -> None:
         """Have something done by one of the threads, in its turn."""
@@ -187,9 +194,12 @@ class Fetcher:
             span = Span(far, begin, end)
             far.spans.append(span)
             self._queue.append(span)
+            self._waiting += span.size
             self._wake()
         if not span.has_begun:
+            before = span.size
             span.begin, span.end = min(span.begin, begin), max(span.end, end)
+            self._waiting += span.size - before
         span.users += 1
         return span
 
@@ -208,6 +218,7 @@ class Fetcher:
         span.far.spans.remove(span)
         if not span.has_begun:
             self._queue.remove(span)
+            self._waiting -= span.size
         elif span.ready.is_set():  # else the thread that is at it does so
             self._held -= span.size
         self._changed.notify()
@@ -239,6 +250,7 @@ class Fetcher:
             task = self._queue.popleft()
             if isinstance(task, Span):
                 task.has_begun = True
+                self._waiting -= task.size
                 self._held += task.size
             if self._queue:
                 self._wake()

@@ -272,11 +272,19 @@ def _open(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
 
-        return url_to_fs(url) if "::" in url else url_to_fs(url, use_listings_cache=False)
+        return url_to_fs(url, **_options(url))
     except ImportError as error:
         raise _not_installed(url) from error
     except ValueError as error:
         raise DataError(f"{shown(url)}: {error}.\nName what fsspec opens, such as s3://, gs:// or https://") from error
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Return what fsspec is told: to list anew, and to have as many requests under way as are made."""
+    if "::" in url:
+        return {}
+    of_s3 = {"config_kwargs": {"max_pool_connections": AT_ONCE}} if url.startswith(("s3:", "s3a:")) else {}
+    return {"use_listings_cache": False, **of_s3}
 
 
 def _not_installed(url: str) -> DataError:
