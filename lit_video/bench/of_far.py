@@ -42,9 +42,10 @@ class PerVideoFar(PerVideo):
 
     def source(self, path: str) -> Any:
         """Return a file of fsspec's."""
-        import fsspec
+        from fsspec.core import url_to_fs
 
-        return fsspec.open(path).open()
+        store, name = url_to_fs(path)
+        return store.open(name, "rb")
 
 
 def index_far(root: str, delay_seconds: float) -> dict[str, Any]:

@@ -7,13 +7,12 @@ not looked for here; it is noticed when a frame is read. Other containers are fe
 
 from __future__ import annotations
 
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from operator import attrgetter
+from typing import Any
 
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
-from jaxtyping import Int64
 
 from lit_video.index.bitstream import is_clean_start, is_no_plain_picture, is_shown, may_be_interlaced
 from lit_video.index.damage import Packets
@@ -31,6 +30,10 @@ from lit_video.media.container import (
 from lit_video.media.ranges import FarFile, Fetcher, RangedFile
 from lit_video.media.remote import Remote
 
+# To open a file FFmpeg decodes a picture, and here one is decoded anyway. What it does not know without is how many
+# pictures a decoder holds back, where headers do not say: that shows in the order of the packets.
+UNDECODED: dict[str, Any] = {"options": {"skip_frame": "all"}, "container_options": {"probesize": "32"}}
+
 # Codecs of which a sample of MP4 is one picture to show, whatever its bytes are.
 ONE_PICTURE_A_SAMPLE = frozenset({"h264", "hevc", "av1", "vp9", "mjpeg", "prores", "png", "dnxhd"})
 
@@ -42,14 +45,21 @@ def scan_far(remote: Remote, fetcher: Fetcher) -> Entry:
         NotAVideo: With the reason, if there is nothing to decode in it.
         RemoteError: The store cannot be reached, or lets nobody in.
     """
-    file = RangedFile(FarFile(remote), fetcher)
+    far = FarFile(remote)
     try:
-        with open_video(file) as container:
-            entry = _from_table(container, file)
+        entry = _look(far, fetcher, UNDECODED) or _look(far, fetcher, {})
     except UNREADABLE as error:
         reason = reason_of(error)
         raise NotAVideo(reason[:1].lower() + reason[1:]) from error
     return entry or _from_all(remote, fetcher)
+
+
+def _look(far: FarFile, fetcher: Fetcher, options: dict[str, Any]) -> Entry | None:
+    """Return the entry that a file's table of samples gives to who opens it so, or None."""
+    file = RangedFile(far, fetcher)
+    with open_video(file, **options) as container:
+        far.head = [*far.head, *file.take_blocks()]
+        return _from_table(container, file)
 
 
 def _from_table(container: InputContainer, file: RangedFile) -> Entry | None:
@@ -60,23 +70,19 @@ def _from_table(container: InputContainer, file: RangedFile) -> Entry | None:
     colours, stream = container_colours(stream), only_stream(container, stream.index)
     if stream.codec_context.codec.canonical_name not in ONE_PICTURE_A_SAMPLE:
         return None
-    samples = list(stream.index_entries)
-    file.leave_out(_bytes_of_samples(container, first=samples[0].pos))
+    samples = [(sample.pos, sample.size, sample.is_keyframe) for sample in stream.index_entries]
+    others = (other.index_entries for other in container.streams if other.index != stream.index)
+    places = chain(samples[1:], ((sample.pos, sample.size, False) for entries in others for sample in entries))
+    file.leave_out((begin, begin + size) for begin, size, _ in places)
     packets = _TablePackets(stream, Packets.of(container, stream))
     for sample, packet in zip_longest(samples, filter(attrgetter("size"), container.demux(stream))):
-        if sample is None or packet is None or packet.pos != sample.pos:  # parts of DASH are found while it is read
+        if sample is None or packet is None or packet.pos != sample[0]:  # parts of DASH are found while it is read
             return None
-        packets.add_sample(packet, sample.is_keyframe)
+        packets.add_sample(packet, is_keyframe=sample[2])
     if file.error is not None:
         raise file.error
     packets.check_for_pictures()
     return entry_of(container, stream, packets, packets.frames(), colours) if packets.can_be_trusted() else None
-
-
-def _bytes_of_samples(container: InputContainer, first: int) -> Int64[np.ndarray, "samples 2"]:
-    """Return begin and end of all samples of all streams, but of the one that begins at `first`."""
-    samples = (sample for stream in container.streams for sample in stream.index_entries if sample.pos != first)
-    return np.array([(sample.pos, sample.pos + sample.size) for sample in samples], np.int64).reshape(-1, 2)
 
 
 class _TablePackets(StreamPackets):

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import sys
 import threading
+from bisect import bisect_right
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from typing import NamedTuple
-
-import numpy as np
-from jaxtyping import Int64
 
 from lit_video.media.remote import Remote, fetch
 
@@ -29,6 +27,7 @@ MOST_BYTES = 2**23  # of a request
 # What was not expected is asked for in blocks, larger ones where a file is read on.
 BLOCKS = (2**16, 2**16, 2**17, 2**18, 2**19, 2**20)
 MOST_BLOCKS = 16  # of these are kept, once a file is open
+ZEROS = bytes(2**16)
 HEADS_SHARE = 1 / 4  # of the memory for bytes is for heads of files: what is read when they are opened
 
 
@@ -294,7 +293,7 @@ class RangedFile:
         self._blocks: list[tuple[int, bytes]] = []
         self._is_opening = True
         self._run = 0  # blocks one behind the other
-        self._blank: Int64[np.ndarray, "2 n"] = np.empty((2, 0), np.int64)
+        self._blank: tuple[list[int], list[int]] = [], []  # begins and ends
         self.error: BaseException | None = None
 
     def read(self, count: int) -> bytes:
@@ -303,7 +302,7 @@ class RangedFile:
         if count <= 0:
             return b""
         before, until = self._until_blank()
-        data = bytes(min(count, before)) if before else self._bytes(min(count, until), until)
+        data = ZEROS[: min(count, before)] if before else self._bytes(min(count, until), until)
         self._place += len(data)
         return data
 
@@ -316,9 +315,10 @@ class RangedFile:
         """Return the place."""
         return self._place
 
-    def leave_out(self, places: Int64[np.ndarray, "n 2"]) -> None:
+    def leave_out(self, places: Iterable[tuple[int, int]]) -> None:
         """Give zeros for bytes, begin and end of each stretch, without asking for them."""
-        self._blank = places[np.argsort(places[:, 0])].T
+        ordered = sorted(places)
+        self._blank = [begin for begin, _ in ordered], [end for _, end in ordered]
 
     def take_blocks(self) -> list[tuple[int, bytes]]:
         """Return the blocks that were read so far, joined and ascending, and keep them no longer."""
@@ -334,9 +334,9 @@ class RangedFile:
     def _until_blank(self) -> tuple[int, int]:
         """Return how many bytes are blank from here on; and if none is, how many are not."""
         begins, ends = self._blank
-        number = int(np.searchsorted(begins, self._place, side="right"))
-        blank = int(ends[number - 1]) - self._place if number else 0
-        return max(0, blank), int(begins[number]) - self._place if number < len(begins) else sys.maxsize
+        number = bisect_right(begins, self._place)
+        blank = ends[number - 1] - self._place if number else 0
+        return max(0, blank), begins[number] - self._place if number < len(begins) else sys.maxsize
 
     def _bytes(self, count: int, until: int) -> bytes:
         found = self._far.at(self._place)
