@@ -83,6 +83,7 @@ class FarAway:
             ready.set()
             await stop.wait()
             server.close()
+            await asyncio.sleep(0.01)  # what was accepted just now is closed by whoever answers it
             others = asyncio.all_tasks() - {asyncio.current_task()}
             for task in others:
                 task.cancel()
