@@ -6,11 +6,10 @@ import hashlib
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import platformdirs
@@ -125,9 +124,7 @@ def _warn_not_kept(error: IndexStoreError) -> None:
 
 def _put_together(entries: Entries, named: Sequence[Named], fetcher: Fetcher, progress: bool) -> tuple[Stored, int]:
     """Return the index of what is known of the files, and of what is found out now."""
-    crew = Crew(
-        entries, lambda path: _told(scan_file, Path(path)), lambda far: _told(partial(scan_far, fetcher=fetcher), far)
-    )
+    crew = Crew(entries, _scan, partial(_scan_far, fetcher))
     try:
         found = crew.look_at(named, progress)
     except Interrupted as error:
@@ -156,8 +153,15 @@ def _nothing_usable(skipped: Sequence[Skipped]) -> str:
     )
 
 
-def _told(scan: Callable[[Any], Entry], file: Path | Remote) -> Entry | str:
+def _scan(path: str) -> Entry | str:
     try:
-        return scan(file)
+        return scan_file(Path(path))
+    except NotAVideo as error:
+        return str(error)
+
+
+def _scan_far(fetcher: Fetcher, remote: Remote) -> Entry | str:
+    try:
+        return scan_far(remote, fetcher)
     except NotAVideo as error:
         return str(error)
