@@ -47,7 +47,8 @@ PREVIEW, OF_WHICH = ".lrv", frozenset({".mp4", ".360", ".insv"})
 TOGETHER, AT_ONCE = 1000, 16  # files that a thread looks at together, and threads at most
 
 PathLike = str | Path
-File, Part = TypeVar("File"), TypeVar("Part")
+File = TypeVar("File")
+Part = TypeVar("Part")
 
 
 @dataclass
