@@ -225,6 +225,9 @@ def test_ranks_tell_each_other_on_which_machine_they_are(videos, tmp_path, monke
     module = module_of(videos, store=tmp_path / "store", index_dir=tmp_path / "index")
 
     def gathered(told, mine):
+        if mine[1] == {}:  # the indices of who looked at the files, and nobody did yet
+            told[:] = [mine] * 4
+            return
         told[:] = [(mine[0], f"GROUP_RANK={number}") for number in (0, 0, 1, 1)]
         assert mine[1] == "GROUP_RANK=1"
 

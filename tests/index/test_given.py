@@ -195,11 +195,11 @@ class TestPutTogether:
 def test_scans_no_more_files_at_once_than_there_are_cores(folder, tmp_path, monkeypatch, scans):  # noqa: F811
     under_way, most = [], []
 
-    def counted(path, *how):
+    def counted(path, how):
         under_way.append(path)
         most.append(len(under_way))
         try:
-            return before(path, *how)
+            return before(path, how)
         finally:
             under_way.remove(path)
 

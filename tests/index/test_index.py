@@ -365,7 +365,7 @@ class TestBadInput:
         (tmp_path / "b.mp4").write_bytes((videos / "1.mp4").read_bytes())
         real = build_module._scan  # root may read everything: the right is taken away here
         monkeypatch.setattr(
-            build_module, "_scan", lambda path: "permission denied" if path.endswith("b.mp4") else real(path)
+            build_module, "_scan", lambda how, path: "permission denied" if path.endswith("b.mp4") else real(how, path)
         )
         assert len(scan(tmp_path, tmp_path / "index").skipped) == 1
         monkeypatch.setattr(build_module, "_scan", real)
