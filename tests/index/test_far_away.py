@@ -15,8 +15,12 @@ from lit_video.bench.far_away import FarAway
 from lit_video.checks.doctor import check_far_away
 from lit_video.commands.index import main
 from lit_video.decoders.pyav import PyAVDecoder
+from lit_video.engines.local import LocalEngine
+from lit_video.index.proxied import scan_proxies
 from lit_video.loading.keep import TRIED_GOPS
 from lit_video.media import remote
+from lit_video.proxies.make import make_proxies
+from lit_video.proxies.settings import Settings
 from lit_video.samplers.uniform import UniformSampler
 from lit_video.support.errors import DataError, DecodeError, RemoteError
 
@@ -102,6 +106,44 @@ def test_one_list_names_what_is_near_and_what_is_far(server, videos, tmp_path):
     index = scanned([f"{server.url}/0.mp4", videos / "1.mp4"], tmp_path)
     assert index.paths == [f"{server.url}/0.mp4", str(videos / "1.mp4")]
     batches(index)
+
+
+def test_what_is_known_of_them_is_taken_over(server, index, tmp_path):
+    names = [f"{server.url}/{name}.mp4" for name in range(3)]
+    scanned(names[1:], tmp_path)
+    server.forget()
+    far = scanned(names, tmp_path)
+    assert (far.num_cached, far.fetched.requests) == (2, 1)
+    assert {asked.name for asked in server.asked if asked.end > 1} == {"0.mp4"}
+    assert_same_index(far, index)
+    taken = scanned(names[:2], tmp_path)
+    assert (taken.num_cached, taken.fetched.requests) == (2, 0)
+    assert_same_frames(batches(taken)[0], batches(scanned(index.paths[:2], tmp_path / "near"))[0])
+
+
+def test_an_index_of_them_is_taken_as_it_is(server, index, tmp_path):
+    scanned([f"{server.url}/{name}.mp4" for name in range(3)], tmp_path / "index").save(tmp_path / "saved")
+    server.forget()
+    far = VideoIndex.load(tmp_path / "saved")
+    assert server.asked == []
+    assert_same_index(far, index)
+    assert_same_frames(batches(far)[0], batches(index)[0])
+
+
+def test_an_engines_workers_index_them(server, index, tmp_path):
+    names = [f"{server.url}/{name}.mp4" for name in range(3)]
+    far = VideoIndex.scan(names, tmp_path, progress=False, engine=LocalEngine(2))
+    assert_same_index(far, index)
+    assert far.fetched == (0, 0)  # here
+
+
+def test_proxies_of_them_go_by_their_names(server, index, tmp_path):
+    names = [f"{server.url}/{name}.mp4" for name in range(3)]
+    far = scanned(names, tmp_path / "index")
+    assert make_proxies(far, names, tmp_path / "proxies", Settings(size=32), LocalEngine(2)).num_there == 3
+    proxies = scan_proxies(names, tmp_path / "proxies", tmp_path / "index", progress=False)
+    assert (list(proxies.known_paths), proxies.far) == (names, None)
+    assert np.array_equal(proxies.offset, index.offset)
 
 
 # Files much larger than their tables.
