@@ -192,9 +192,9 @@ def test_the_index_fetches_tables_and_one_keyframe_of_each(far, near):
 def test_a_read_is_one_request_of_its_gop(far, near, server_of_large):
     found, counts = batches(far, lookahead=1)
     assert_same_frames(found, batches(near, lookahead=1)[0])
-    gops = {tuple(places) for places in far.columns.start_bytes.tolist()}
-    asked = {(asked.begin, asked.end) for asked in server_of_large.asked}
-    assert len(gops & asked) > 4
+    begins, ends = map(set, far.columns.start_bytes.T.tolist())
+    of_gops = [asked for asked in server_of_large.asked if asked.begin in begins and asked.end in ends]
+    assert len(of_gops) >= len(server_of_large.asked) - 5  # of one, or of several that are wanted at once
     assert counts.reads > 20
     assert counts.requests == len(server_of_large.asked) <= counts.reads + 5  # and what opening reads, once
     assert counts.bytes_fetched == server_of_large.bytes_sent()
