@@ -18,6 +18,7 @@ from lit_video.decoders.form import Form, with_form
 from lit_video.decoders.geometry import parse_size
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import Population, Samples, VideoIndex
+from lit_video.index.far_videos import REMOTE_BYTES
 from lit_video.index.labels import Labels
 from lit_video.index.selection import Rate
 from lit_video.index.splits import Split
@@ -57,7 +58,8 @@ class VideoDataModule(LightningDataModule):
     goes with Lightning's checkpoints, and a run resumes at the very next frame.
 
     Args:
-        root: Folder (searched recursively), file, glob, or a list of these; or a mapping of these to their shares of
+        root: Folder (searched recursively), file, glob, or a list of these, each of which may be a URL that fsspec
+            opens; or a mapping of these to their shares of
             each batch, `{"a": 0.7, "b": 0.3}`; None: the demo's clip.
         sampler: Factory `(samples, seed) -> Sampler`, such as a sampler's class or a `functools.partial` of it.
         decoder: Factory `(index, size) -> Decoder`, likewise.
@@ -109,6 +111,8 @@ class VideoDataModule(LightningDataModule):
             others; `auto`: one in the user's cache; None: every epoch decodes anew.
         store_bytes: Of the store at most; None: what the disk has.
         store_packing: How frames are stored: `lossless`, `raw` (larger and faster) or `jpeg`.
+        remote_bytes: Memory for compressed bytes of videos far away, in each rank; they are asked for before they are
+            needed, as many at a time as fit.
         index: An index that is taken as it is, in the place of a search for files: what `lit-video index --out` or
             `VideoIndex.save` wrote, or a folder that indices are kept in, or the header of one. No file is looked at
             before it is read. `root` then only says what videos are told apart by.
@@ -178,6 +182,7 @@ class VideoDataModule(LightningDataModule):
         store: str | Path | None = None,
         store_bytes: int | None = None,
         store_packing: str = "lossless",
+        remote_bytes: int = REMOTE_BYTES,
         index: str | Path | None = None,
         index_dir: str | Path | None = None,
         scan: str = "auto",
@@ -207,6 +212,7 @@ class VideoDataModule(LightningDataModule):
             "store": store,
             "store_bytes": store_bytes,
             "store_packing": store_packing,
+            "remote_bytes": remote_bytes,
             "drop_last": drop_last,
             "shard": shard,
             "on_error": on_error,

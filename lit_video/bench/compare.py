@@ -77,6 +77,7 @@ def _setting(chosen: argparse.Namespace, files: list[str], index_dir: Path, numb
         store=chosen.store,
         packing=chosen.store_packing,
         store_bytes=chosen.store_bytes,
+        delay_seconds=chosen.delay,
     )
 
 
@@ -103,6 +104,8 @@ def print_rows(rows: list[dict[str, Any]], chosen: argparse.Namespace) -> None:
         "MiB",
         "files",
         "D",
+        "requests",
+        "kB",
     ):
         table.add_column(name, justify="left" if name == "contender" else "right")
     for videos in dict.fromkeys(row["videos"] for row in rows):
@@ -136,7 +139,10 @@ def _cells(rows: list[dict[str, Any]], videos: int, contender: str, first: str) 
 
     rates = [row["images_per_s"] for row in mine]
     ratio = statistics.median(a["images_per_s"] / b["images_per_s"] for a, b in zip(mine, base, strict=True))
-    cost = "" if mine[0]["decode_amplification"] is None else f"{median('decode_amplification'):.2f}"
+
+    def told(key: str, unit: float) -> str:
+        return "" if mine[0][key] is None else f"{median(key) / unit:.2f}"
+
     return [
         f"{statistics.median(rates):.1f}",
         f"{min(rates):.1f} – {max(rates):.1f}",
@@ -145,5 +151,7 @@ def _cells(rows: list[dict[str, Any]], videos: int, contender: str, first: str) 
         f"{median('wait_seconds'):.1f}",
         f"{median('peak_bytes') / 2**20:.0f}",
         f"{median('peak_files'):.0f}",
-        cost,
+        told("decode_amplification", 1),
+        told("requests_per_image", 1),
+        told("bytes_fetched_per_image", 1e3),
     ]

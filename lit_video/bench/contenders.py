@@ -60,6 +60,7 @@ class Setting:
         store: Folder of frames that were decoded once, or `auto`; None: nothing is stored.
         packing: How the store keeps them: `raw`, `lossless` or `jpeg`.
         store_bytes: Room for them; None: as much as there is.
+        delay_seconds: Before each answer, where files are far away.
     """
 
     paths: tuple[str, ...]
@@ -75,6 +76,7 @@ class Setting:
     store: str | None = None
     packing: str = "lossless"
     store_bytes: int | None = None
+    delay_seconds: float = 0.05
 
     def index(self) -> VideoIndex:
         """Return the videos' index."""
@@ -320,13 +322,22 @@ class PerVideo(Dataset):
         if path not in self.files:
             size = self.setting.size
             resize = Resize((size, size))
-            self.files[path] = VideoDecoder(path, transforms=[resize], seek_mode="exact")
+            self.files[path] = VideoDecoder(self.source(path), transforms=[resize], seek_mode="exact")
         return self.files[path]
+
+    def source(self, path: str) -> Any:
+        """Return what torchcodec is to open."""
+        return path
 
 
 def torchcodec(setting: Setting) -> Contest:
     """Load with torchcodec: sorted indices per video, scaling in the decoder, and the very order of `ours`."""
-    dataset = PerVideo(setting)
+    return per_video(PerVideo(setting)), None
+
+
+def per_video(dataset: PerVideo) -> Batches:
+    """Yield batches of a data set that is asked once a batch, in the very order of `ours`."""
+    setting = dataset.setting
     order = UniformSampler(dataset.index, setting.seed).order(0)
     batches = [order[begin : begin + setting.batch_size] for begin in range(0, len(order), setting.batch_size)]
     loader = DataLoader(
@@ -337,4 +348,4 @@ def torchcodec(setting: Setting) -> Contest:
         multiprocessing_context="spawn",
         persistent_workers=True,
     )
-    return epochs(loader), None
+    return epochs(loader)

@@ -11,18 +11,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from lit_video.bench import CONTENDERS, PREPARED, contenders, of_clips, of_files, of_store
+from lit_video.bench import CONTENDERS, PREPARED, contenders, of_clips, of_far, of_files, of_store
 from lit_video.bench.contenders import Contest, Setting
 from lit_video.bench.prepared import Prepared
 from lit_video.loading.counters import Counts
 from lit_video.support.errors import LitVideoError
 
-MODULES = (contenders, of_clips, of_files, of_store)
+MODULES = (contenders, of_clips, of_far, of_files, of_store)
 CACHES = Path("/proc/sys/vm/drop_caches")
 
 
@@ -113,7 +114,7 @@ def run(name: str, setting: Setting, skip: int, images: int, cold: bool = False)
         start, timed = began, seen
     else:
         start, timed = time.perf_counter(), 0
-    before_clock = (counts.decoded_frames, counts.delivered_frames) if counts and not timed else (0, 0)
+    before_clock = replace(counts) if counts and not timed else Counts()
     waited, busy_until = 0.0, time.perf_counter()
     while timed < images:
         before = time.perf_counter()
@@ -135,15 +136,19 @@ def run(name: str, setting: Setting, skip: int, images: int, cold: bool = False)
         "wait_seconds": waited,
         "peak_bytes": watch.peak_bytes,
         "peak_files": watch.peak_files,
-        "decode_amplification": _amplification(counts, before_clock),
+        "decode_amplification": _each("decoded_frames", counts, before_clock),
+        "reads_per_image": _each("reads", counts, before_clock),
+        "requests_per_image": _each("requests", counts, before_clock),
+        "bytes_fetched_per_image": _each("bytes_fetched", counts, before_clock),
     }
 
 
-def _amplification(counts: Counts | None, before: tuple[int, int]) -> float | None:
-    """Return frames decoded for each one delivered by the reads that began since `before`; None if there were none."""
-    if counts is None or counts.delivered_frames == before[1]:
+def _each(what: str, counts: Counts | None, before: Counts) -> float | None:
+    """Return a count for each frame delivered since `before`; None if there was none, or nobody counts that."""
+    if counts is None or counts.delivered_frames == before.delivered_frames:
         return None
-    return (counts.decoded_frames - before[0]) / (counts.delivered_frames - before[1])
+    more = getattr(counts, what) - getattr(before, what)
+    return more / (counts.delivered_frames - before.delivered_frames) if getattr(counts, what) else None
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import multiprocessing
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,21 @@ def write_videos(folder: Path) -> list[Path]:
 # The machine.
 
 
+def check_far_away() -> str:
+    """Tell of which stores there are packages, and whether there are credentials for S3, but not which."""
+    packages = {"https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", "az": "adlfs", "hf": "huggingface_hub"}
+    if find_spec("fsspec") is None:
+        raise Skip("fsspec is not installed: pip install 'lit-video[remote]'")
+    there = [f"{name}://" for name, package in packages.items() if find_spec(package)]
+    text = f"data.root may be {', '.join(there)}; pip install a package for others"
+    if find_spec("botocore") is None:
+        return text
+    session = importlib.import_module("botocore.session").get_session()
+    session.set_config_variable("metadata_service_timeout", 0.5)
+    found = session.get_credentials()
+    return f"{text}; for s3:// there are {f'credentials ({found.method})' if found else 'no credentials'}"
+
+
 def check_machine() -> str:
     """Tell what this process may use, and why it is no more."""
     return f"{cores_in_words()}, {memory_bytes() / 2**30:.1f} GiB, {num_file_handles()} file handles"
@@ -204,6 +221,7 @@ CHECKS = {
     "GPU": check_driver,
     "NVDEC on the GPU": check_nvdec,
     "CUDA after fork": check_fork,
+    "far away": check_far_away,
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -77,7 +76,8 @@ class _Truth:
     """What a sequential decode gives: checksums of undamaged pictures by frame index, and how many frames there are."""
 
     def __init__(self, index: VideoIndex, video_id: int) -> None:
-        truth = decode_sequentially(Path(index.path(video_id)), int(index.columns.stream[video_id]))
+        with index.on_disk(video_id) as path:
+            truth = decode_sequentially(path, int(index.columns.stream[video_id]))
         sums = [None if why else value for value, why in zip(truth.sums, truth.why, strict=True)]
         if index.made(video_id) == "decoded":
             found, self.num_frames = dict(enumerate(sums)), len(sums)

@@ -22,6 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from lit_video.bench.exercise_data import make_exercise_data
 
             print(make_exercise_data(Path(chosen.out), chosen.frames, chosen.links))
+        elif chosen.command == "far-index":
+            from lit_video.bench.of_far import index_far
+
+            print(json.dumps(index_far(chosen.root, chosen.delay), indent=2))
         else:
             from lit_video.bench.compare import compare, print_rows
             from lit_video.measuring.throughput import machine
@@ -40,6 +44,9 @@ def parser() -> Parser:
     data.add_argument("out", help="folder")
     data.add_argument("--frames", type=positive, default=600, help="of the video")
     data.add_argument("--links", type=positive, default=200, help="to it, each a file of its own")
+    far = commands.add_parser("far-index", help="index files through a server of this machine, and say what that took")
+    far.add_argument("root", help="folder, file or glob")
+    far.add_argument("--delay", type=float, default=0.05, help="seconds before each answer")
     run = commands.add_parser("run", help="measure contenders in turn")
     run.add_argument("root", help="folder, file or glob")
     run.add_argument("--contenders", type=_names, default="baseline,sequential,ours", help=", ".join(CONTENDERS))
@@ -56,6 +63,7 @@ def parser() -> Parser:
     run.add_argument("--store", help="folder in which VideoLoader stores decoded frames, or auto; none by default")
     run.add_argument("--store-packing", choices=PACKINGS, default="lossless", help="how the store keeps frames")
     run.add_argument("--store-bytes", type=positive, help="room for stored frames; by default what the disk has")
+    run.add_argument("--delay", type=float, default=0.05, help="seconds before each answer where files are far away")
     run.add_argument(
         "--drop-caches", action="store_true", help="drop the page cache before the clock starts; root only"
     )

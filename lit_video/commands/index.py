@@ -41,7 +41,7 @@ def _run(chosen: Namespace, words: Sequence[str]) -> None:
 def parser() -> Parser:
     """Return what reads the command line."""
     reads = Parser(description="Index videos; --verify checks each against a sequential decode.", epilog=TOLD)
-    reads.add_argument("root", nargs="+", help="folder, file or glob")
+    reads.add_argument("root", nargs="+", help="folder, file or glob; or a URL of one that is far away")
     reads.add_argument("--index-dir", help="where the index is kept; by default in the user's cache folder")
     reads.add_argument("--scan", choices=("auto", "packets", "table"), default="auto", help="as data.scan")
     reads.add_argument("--exclude", action="append", metavar="GLOB", help="files to leave out: '*_proxy.mp4'")

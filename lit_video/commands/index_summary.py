@@ -12,6 +12,7 @@ from rich.text import Text
 from lit_video.checks.verify import Verification, verify
 from lit_video.index import VideoIndex
 from lit_video.index.damage import FLAGGED
+from lit_video.media.remote import is_remote
 from lit_video.support.screen import screen
 
 NOT_DECODED = "damaged, and not decoded"
@@ -20,6 +21,11 @@ NOT_DECODED = "damaged, and not decoded"
 def print_index(index: VideoIndex) -> None:
     """Print what the index holds."""
     print(f"{index.num_videos} videos, {index.num_frames} frames, {len(index.keyframes) - 1} GOPs; {_how_made(index)}")
+    if index.fetched.requests:
+        sizes = zip(index.paths, index.columns.size_bytes.tolist(), strict=True)
+        of = sum(size for path, size in sizes if is_remote(path)) / 1e6
+        fetched, requests = index.fetched.num_bytes / 1e6, index.fetched.requests
+        print(f"fetched from afar: {fetched:.1f} of {of:.1f} MB in {requests} requests")
     console = screen(highlight=False)
     for name, number in index.num_hdr.items():
         if number:

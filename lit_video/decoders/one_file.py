@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from lit_video.decoders.codecs import OpenCodec, depends_on_first_packet
 from lit_video.decoders.refusals import refused_runs
 from lit_video.index import VideoIndex
-from lit_video.index.bitstream import is_shown
+from lit_video.index.bitstream import is_clean_start, is_shown
 from lit_video.index.container_table import is_as_told
 from lit_video.index.landing import packets_at
 from lit_video.index.truth import OWN, Start, is_left_out
 from lit_video.media.container import UNREADABLE, Seek, demux, number_of, only_stream, open_video, reason_of, seek
+from lit_video.media.ranges import RangedFile
 from lit_video.planning.planner import GopRead
 
 # Starts before one at which reading cannot begin, counted backwards, that are tried in its place.
@@ -63,7 +65,9 @@ class OpenVideo:
     def pictures(self, read: GopRead) -> Iterator[tuple[int, VideoFrame]]:
         """Yield frame index and picture for each wanted frame that comes out."""
         self.cause = ""
-        return self._by_pts(read) if self._exact else self._by_count(read)
+        yield from self._by_pts(read) if self._exact else self._by_count(read)
+        if self._file is not None and self._file.error is not None:
+            raise self._file.error
 
     @property
     def decoder(self) -> object:
@@ -92,7 +96,7 @@ class OpenVideo:
 
     def _open(self) -> None:
         check_unchanged(self._index, self._video_id)
-        self._container = open_video(self._path)
+        self._container, self._file = self._opened_file()
         try:
             self._stream = only_stream(self._container, int(self._index.columns.stream[self._video_id]))
             self._codec = self._open_codec(self._stream, self._video_id)
@@ -106,6 +110,13 @@ class OpenVideo:
         if self._exact and depends_on_first_packet(self._index, self._video_id):
             self._decode(next(self._container.demux(self._stream), None))
             self._next_frame = None
+
+    def _opened_file(self) -> tuple[InputContainer, RangedFile | None]:
+        """Return an open container, and what it reads if the file is far away."""
+        far = self._index.far
+        if far is None or not far.is_far(self._video_id):
+            return open_video(self._path), None
+        return far.open(self._video_id)
 
     def _reopen(self) -> None:
         self.close()
@@ -173,10 +184,15 @@ class OpenVideo:
         """Return the packets from the start's keyframe on, or None where seeking overshoots it."""
         for packet, rest in self._packets_at(start.target):
             if packet.pts == start.target:
-                return chain([packet], rest)
+                return chain([packet], rest) if self._may_begin_with(packet) else None
             if packet.is_keyframe and packet.pts is not None and packet.pts > start.target:
                 return None
         return None
+
+    def _may_begin_with(self, packet: Packet) -> bool:
+        """Tell whether decoding can begin with a keyframe's packet: of a file far away nobody looked at its bytes."""
+        context = self._stream.codec_context
+        return self._file is None or is_clean_start(self._codec_name, bytes(packet), context.extradata)
 
     def _seek_before(self, earlier: Start, start: Start) -> Iterable[Packet] | None:
         """Return the packets from any keyframe before the start's on, or None where seeking overshoots that."""

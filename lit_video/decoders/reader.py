@@ -58,16 +58,18 @@ class OpenVideos:
 
         Raises:
             DecodeError: One did not come.
+            RemoteError: A store cannot be reached, or lets nobody in.
         """
         missing, cause = set(read.frame_indices), ""
         damaged = reasons(self._index, read, self._trust_flags)
         try:
             if len(damaged) < len(missing):
-                video = self._get(read.video_id)
-                for frame_index, picture in video.pictures(without(read, damaged)):
-                    missing.discard(frame_index)
-                    yield frame_index, picture
-                cause = video.cause
+                with self._index.holding(read.video_id, read.start):
+                    video = self._get(read.video_id)
+                    for frame_index, picture in video.pictures(without(read, damaged)):
+                        missing.discard(frame_index)
+                        yield frame_index, picture
+                    cause = video.cause
             cause = next(iter(damaged.values()), cause)
         except UNREADABLE as error:
             self._forget(read.video_id)

@@ -92,6 +92,11 @@ class TorchCodecDecoder:
             DecodeError: A frame cannot be had exactly.
             DeviceError: The file would have been decoded on the CPU in the place of the GPU.
         """
+        if self._index.is_far(read.video_id) and self.device.type != "cpu":
+            raise DeviceError(
+                f"{self._index.path(read.video_id)}: torchcodec on a GPU reads no files far away.\n"
+                "Use decoder=cuvid or decoder=pyav for these videos, or decoder.device=cpu"
+            )
         if self._index.made(read.video_id) == "decoded" and self.device.type != "cpu":
             raise DeviceError(
                 f"{self._index.path(read.video_id)}: torchcodec finds frames by their times, and those of this file"
@@ -132,8 +137,11 @@ class TorchCodecDecoder:
     def _is_odd(self, video_id: int) -> bool:
         """Tell whether torchcodec cannot be asked: it goes by times, and goes on with a decoder that met damage.
 
-        Nor is it where an edit list hides the first keyframe, of which a list of frames to show has no row.
+        Nor is it where an edit list hides the first keyframe, of which a list of frames to show has no row; nor of what
+        is far away, whose bytes are in memory for PyAV.
         """
+        if self._index.is_far(video_id):
+            return True
         hidden = self._index.find_start(video_id, 0).target < self._index.pts_of(video_id)[0]
         return self._index.made(video_id) != "exact" or bool(self._index.damage(video_id)) or bool(hidden)
 

@@ -22,11 +22,15 @@ from lit_video.index.columns import MADE, Skipped, Stored, columns_of
 from lit_video.index.container_table import SCANS, is_enough
 from lit_video.index.crew import Crew, found_with, identify
 from lit_video.index.entries import Entries, Unusable, libavcodec
+from lit_video.index.far_scan import look_far
+from lit_video.index.far_videos import REMOTE_BYTES
 from lit_video.index.files import find_files, in_parts, request_key, stands_of
 from lit_video.index.joining import joined, taken
 from lit_video.index.scan import Entry, NotAVideo, scan_file
 from lit_video.index.scanning import scan_elsewhere
 from lit_video.index.store import load, note_asked_for, only_writer, save
+from lit_video.media.ranges import Fetched, Fetcher
+from lit_video.media.remote import Remote
 from lit_video.support.errors import DataError, IndexStoreError, Interrupted, check_choice
 from lit_video.support.screen import screen
 
@@ -37,9 +41,10 @@ class Asked(NamedTuple):
     Attributes:
         paths: In the order in which they are videos.
         size_bytes: int64 [F], -1 where nothing is there.
-        mtime_ns: int64 [F], likewise.
+        mtime_ns: int64 [F], likewise; of a file far away the number of its version.
         named_by: What they were found by.
         scan: As `scan_file` takes it.
+        files: The paths again, but of what is far away all that its store tells.
     """
 
     paths: Sequence[str]
@@ -47,6 +52,7 @@ class Asked(NamedTuple):
     mtime_ns: Int64[np.ndarray, " files"]
     named_by: Sequence[str]
     scan: str
+    files: Sequence[str | Remote]
 
 
 def build(
@@ -56,26 +62,27 @@ def build(
     exclude: Sequence[str] = (),
     scan: str = "auto",
     engine: Engine | None = None,
-) -> tuple[Stored, int, float]:
-    """Do what `VideoIndex.scan` promises, and return it, how many videos were reused, and the seconds it took."""
-    began = time.perf_counter()
+) -> tuple[Stored, int, float, Fetched]:
+    """Do what `VideoIndex.scan` promises; return it, how many videos were reused, what it took and what it fetched."""
+    began, fetcher = time.perf_counter(), Fetcher(REMOTE_BYTES)
     check_choice("scan", scan, SCANS)
     found = find_files(paths, exclude)
     if progress:
         for line in found.told():
             screen(stderr=True).print(line, soft_wrap=True)
-    asked = Asked(found.files, *stands_of(found.files), request_key(paths), scan)
+    files = found.as_told()
+    asked = Asked(found.files, *stands_of(files), request_key(paths), scan, files)
     folder = Path(index_dir).expanduser() if index_dir else default_folder()
     request = key_of_request(paths, exclude, scan)
     stored = _load_if_unchanged(folder, request, asked)
     num_cached = len(stored.columns.offset) - 1 if stored else 0
     if stored is None:
-        stored, num_cached = _make(folder, request, asked, progress, bool(index_dir), engine)
+        stored, num_cached = _make(folder, request, asked, fetcher, progress, bool(index_dir), engine)
     elif stored.folder is not None:
         note_asked_for(folder, stored.folder)
     if progress and scan == "table":
         _tell_of_packets(stored)
-    return stored, num_cached, time.perf_counter() - began
+    return stored, num_cached, time.perf_counter() - began, fetcher.new()
 
 
 def _tell_of_packets(stored: Stored) -> None:
@@ -136,7 +143,13 @@ def _still_holds(skipped: Skipped, asked: Asked, place: int) -> bool:
 
 
 def _make(
-    folder: Path, request: str, asked: Asked, progress: bool, must_be_kept: bool, engine: Engine | None
+    folder: Path,
+    request: str,
+    asked: Asked,
+    fetcher: Fetcher,
+    progress: bool,
+    must_be_kept: bool,
+    engine: Engine | None,
 ) -> tuple[Stored, int]:
     """Return the index, kept in the folder if that can be written, and how many videos were reused."""
     with ExitStack() as stack:
@@ -146,10 +159,10 @@ def _make(
             if must_be_kept or engine is not None:
                 raise
             _warn_not_kept(error)
-            return _put_together(folder, request, asked, progress, are_kept=False)
+            return _put_together(folder, request, asked, fetcher, progress, are_kept=False)
         if stored := _load_if_unchanged(folder, request, asked):  # by another process, for which this one waited
             return stored, len(stored.columns.offset) - 1
-        made, num_cached = _put_together(folder, request, asked, progress, engine=engine)
+        made, num_cached = _put_together(folder, request, asked, fetcher, progress, engine=engine)
         return _save(folder, request, made, must_be_kept), num_cached
 
 
@@ -171,6 +184,7 @@ def _put_together(
     folder: Path,
     request: str,
     asked: Asked,
+    fetcher: Fetcher,
     progress: bool,
     are_kept: bool = True,
     engine: Engine | None = None,
@@ -186,7 +200,7 @@ def _put_together(
         rows, skipped = _known(before, asked)
     others = [place for place in np.flatnonzero(rows < 0).tolist() if place not in skipped]
     entries = Entries(folder, are_kept, asked.scan) if others else None
-    made, why, num_scanned = _find_out([asked.paths[place] for place in others], entries, progress, engine)
+    made, why, num_scanned = _find_out([asked.files[place] for place in others], entries, fetcher, progress, engine)
     skipped |= {others[place]: one for place, one in why.items()}
     if len(skipped) == len(asked.paths):
         raise DataError(_nothing_usable([skipped[place] for place in sorted(skipped)]))
@@ -201,14 +215,14 @@ def _put_together(
 
 
 def _find_out(
-    paths: Sequence[str], entries: Entries | None, progress: bool, engine: Engine | None
+    files: Sequence[str | Remote], entries: Entries | None, fetcher: Fetcher, progress: bool, engine: Engine | None
 ) -> tuple[Stored, dict[int, Skipped], int]:
     """Return the index of those files that hold a usable video, why others do not, and how many were scanned."""
     if entries is None:
         return Stored(*columns_of([], []), []), {}, 0
     scan = partial(_scan, entries.scan)
-    crew, num_new = Crew(entries, scan), 0
-    named = list(chain.from_iterable(in_parts(lambda part: list(map(identify, part)), paths)))
+    crew, num_new = Crew(entries, scan, partial(look_far, fetcher)), 0
+    named = list(chain.from_iterable(in_parts(lambda part: list(map(identify, part)), files)))
     try:
         if engine is not None:
             num_new = scan_elsewhere(entries, named, scan, engine, progress)

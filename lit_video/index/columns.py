@@ -75,6 +75,7 @@ class Columns:
     start_target: np.ndarray  # int64 [K]
     start_drop: np.ndarray  # int16 [K]
     start_check: np.ndarray  # int64 [K]
+    start_bytes: np.ndarray  # int64 [K, 2], half-open: of all packets that decoding from there needs; zeros: not known
     # One row a run of damaged frames.
     damage_offset: np.ndarray  # int64 [V + 1]
     damage_first: np.ndarray  # int32 [R], frame index
@@ -111,6 +112,13 @@ class Columns:
             drop=int(self.start_drop[row]),
             check=int(self.start_check[row]),
         )
+
+    def bytes_from(self, video_id: int, frame: int) -> tuple[int, int] | None:
+        """Return where in a file lies what decoding from the start at a frame index needs, or None: nobody knows."""
+        begin, end = self.start_offset[video_id : video_id + 2].tolist()
+        row = begin + int(np.searchsorted(self.start_frame[begin:end], frame))
+        first, last = self.start_bytes[row].tolist()
+        return (first, last) if last else None
 
     def damage(self, video_id: int, names: Sequence[str]) -> list[Run]:
         """Return a video's damaged frames, in runs, ascending."""
@@ -184,6 +192,7 @@ def columns_of(files: Sequence[tuple[str, int, int]], entries: Sequence[Entry]) 
         start_target=np.array([start.target for start in starts], np.int64),
         start_drop=np.array([start.drop for start in starts], np.int16),
         start_check=np.array([start.check for start in starts], np.int64),
+        start_bytes=np.concatenate([np.empty((0, 2), np.int64), *map(_bytes_of, entries)]),
         damage_offset=_offsets([len(entry.damage) for entry in entries]),
         damage_first=np.array([run.first for run in runs], np.int32),
         damage_last=np.array([run.last for run in runs], np.int32),
@@ -196,6 +205,10 @@ def columns_of(files: Sequence[tuple[str, int, int]], entries: Sequence[Entry]) 
 
 def _offsets(lengths: Sequence[int]) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def _bytes_of(entry: Entry) -> np.ndarray:
+    return np.array(entry.places or [(0, 0)] * len(entry.starts), np.int64).reshape(-1, 2)
 
 
 def _start_of_each_frame(entry: Entry) -> np.ndarray:

@@ -14,14 +14,21 @@ from typing import NamedTuple
 
 import av
 
-from lit_video.index.digest import UNKNOWN, digest_of
+from lit_video.index.digest import DIGEST_BYTES, UNKNOWN, digest_of
 from lit_video.index.entries import Entries, File, Unusable, content_of, libavcodec
 from lit_video.index.progress import Tally, shown
 from lit_video.index.scan import Entry
+from lit_video.media.remote import AT_ONCE, Remote
+from lit_video.media.remote import shown as without_query
 from lit_video.support.errors import Interrupted
 from lit_video.support.machine import num_cores
+from lit_video.support.screen import screen
 
 Found = Entry | Unusable
+
+# Endings of containers that list their samples: of such a file far away no more is fetched than its list.
+WITH_TABLE = (".360", ".3g2", ".3gp", ".cmfv", ".f4v", ".insv", ".lrv", ".m4p", ".m4s", ".m4v", ".mj2", ".mov", ".mp4",
+              ".mp4v", ".mpv4", ".qt")  # fmt: skip
 
 
 class Named(NamedTuple):
@@ -31,15 +38,19 @@ class Named(NamedTuple):
         file: As the system tells of it.
         behind: What the name leads to, the same for all links to it; the path where nothing is there.
         is_regular: Whether its bytes may be looked at.
+        remote: The file, if it is far away.
     """
 
     file: File
     behind: tuple[int, int] | str
     is_regular: bool
+    remote: Remote | None = None
 
 
-def identify(path: str) -> Named:
-    """Return what the system tells of a file."""
+def identify(path: str | Remote) -> Named:
+    """Return what the system, or the store, tells of a file."""
+    if isinstance(path, Remote):
+        return Named(File(path.url, path.size_bytes, path.version), path.url, True, path)
     try:
         stat = os.stat(path)
     except OSError:  # a broken link, say; scanning it tells the reason
@@ -64,13 +75,16 @@ class Crew:
     Args:
         entries: What is known, and where it is kept.
         scan: Returns the entry of the file at a path, or why there is none.
+        scan_far: Likewise, of a file far away.
 
     Attributes:
         num_scanned: Videos whose file was scanned: not known, and no copy of another one.
     """
 
-    def __init__(self, entries: Entries, scan: Callable[[str], Entry | str]) -> None:
-        self._entries, self._scan = entries, scan
+    def __init__(
+        self, entries: Entries, scan: Callable[[str], Entry | str], scan_far: Callable[[Remote], Entry | str]
+    ) -> None:
+        self._entries, self._scan, self._scan_far = entries, scan, scan_far
         self._lock = threading.Lock()
         # No more files are scanned at once than there are cores: what is done sooner is kept sooner. Digests, which
         # read what is not in memory yet, go on beside them.
@@ -94,6 +108,8 @@ class Crew:
                 todo[one.behind, *one.file[1:]].append(place)
         sizes = [max(0, named[places[0]].file.size_bytes) for places in todo.values()]
         tally = Tally(len(named), sum(sizes), len(found))
+        if progress and (line := _what_is_fetched([named[places[0]] for places in todo.values()])):
+            screen(stderr=True).print(line, soft_wrap=True)
         if todo:
             found |= self._find_out(named, list(todo.values()), tally, progress)
         return [found[place] for place in range(len(named))]
@@ -104,7 +120,8 @@ class Crew:
         found: dict[int, Found] = {}
         # The pool's threads are daemons, and leaving the block does not wait for them: Ctrl-C ends a long scan at once.
         try:
-            with ThreadPool(2 * num_cores()) as pool, shown(tally, progress):
+            far = all(named[places[0]].remote for places in todo)
+            with ThreadPool(AT_ONCE if far else 2 * num_cores()) as pool, shown(tally, progress):
                 for places, result in pool.imap_unordered(partial(self._work, named, tally), todo):
                     found |= dict.fromkeys(places, result)
                     is_new = isinstance(result, Entry) and named[places[0]].file.path in self._scanned
@@ -124,34 +141,38 @@ class Crew:
 
     def look_at_one(self, one: Named) -> Found:
         """Return the entry of a file that is not known by its path, or why it has none."""
+        if one.remote is not None:
+            digest = one.remote.digest(DIGEST_BYTES)
+            return self._entries.known(one.file, digest) or self._scan_now(one, digest)
         try:
             digest = digest_of(one.file.path, one.file.size_bytes) if one.is_regular else UNKNOWN
         except OSError:  # scanning it tells the reason
             digest = UNKNOWN
         if digest == UNKNOWN:
-            return self._scan_now(one.file, UNKNOWN)
-        return self._entries.known(one.file, digest) or self._scan_once(one.file, digest)
+            return self._scan_now(one, UNKNOWN)
+        return self._entries.known(one.file, digest) or self._scan_once(one, digest)
 
-    def _scan_once(self, file: File, digest: bytes) -> Found:
+    def _scan_once(self, one: Named, digest: bytes) -> Found:
         """Scan a file, or wait for the thread that scans a copy of it."""
-        content = content_of(file, digest)
+        content = content_of(one.file, digest)
         with self._lock:
             is_mine = content not in self._under_way
             done = self._under_way.setdefault(content, threading.Event())
         if not is_mine:
             done.wait()
-            return self._entries.known(file, digest) or self._scan_now(file, digest)
+            return self._entries.known(one.file, digest) or self._scan_now(one, digest)
         try:
-            return self._scan_now(file, digest)
+            return self._scan_now(one, digest)
         finally:
             done.set()
 
-    def _scan_now(self, file: File, digest: bytes) -> Found:
-        with self._cores:
-            result = self._scan(file.path)
+    def _scan_now(self, one: Named, digest: bytes) -> Found:
+        file = one.file
+        result = self._scan_it(one)
         with self._lock:
             self._scanned.add(file.path)
-        changed = identify(file.path).file != file  # a download that goes on, say: not what it will be
+        # A download that goes on, say: not what it will be. What is far away tells its version with its bytes.
+        changed = one.remote is None and identify(file.path).file != file
         if isinstance(result, str):
             why = Unusable(result, found_with(file.path))
             if not changed:
@@ -162,6 +183,23 @@ class Crew:
         entry = replace(result, digest=digest)
         self._entries.keep(file, entry)
         return entry
+
+    def _scan_it(self, one: Named) -> Entry | str:
+        if one.remote is not None:  # which takes time, and no core
+            return self._scan_far(one.remote)
+        with self._cores:
+            return self._scan(one.file.path)
+
+
+def _what_is_fetched(named: Sequence[Named]) -> str:
+    """Say what will be read of files far away beside their tables, if anything."""
+    whole = [one.file for one in named if one.remote and not without_query(one.remote).lower().endswith(WITH_TABLE)]
+    size = sum(file.size_bytes for file in whole)
+    return (
+        f"Fetched whole, for they list no frames as MP4 and MOV do: {len(whole)} files, {size / 1e9:.1f} GB."
+        if whole
+        else ""
+    )
 
 
 def what_is_kept(tally: Tally, are_kept: bool) -> str:

@@ -140,6 +140,15 @@ class Packets:
         self.times.append(time)
         self._decoding_times.append(packet.dts)
 
+    def add_unread(self, packet: Packet, is_start: bool) -> None:
+        """Count a packet whose bytes are not there: nothing is known to be wrong with it."""
+        self.why.append("")
+        self.broken.append("")
+        self.is_start.append(is_start)
+        self.alone.append(False)
+        self.times.append(packet.dts if packet.pts is None else packet.pts)
+        self._decoding_times.append(packet.dts)
+
     def way_of_the_file(self) -> frozenset[str]:
         """Return the kinds of damage that most packets show: no damage, but how this file was written."""
         most = COMMON * len(self.why)

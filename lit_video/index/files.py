@@ -18,6 +18,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Int64
 
+from lit_video.media.remote import Remote, find_all, is_glob, is_remote, shown
 from lit_video.support.errors import DataError
 from lit_video.support.machine import num_cores
 
@@ -46,6 +47,7 @@ PREVIEW, OF_WHICH = ".lrv", frozenset({".mp4", ".360", ".insv"})
 TOGETHER, AT_ONCE = 1000, 16  # files that a thread looks at together, and threads at most
 
 PathLike = str | Path
+File = TypeVar("File")
 Part = TypeVar("Part")
 
 
@@ -55,15 +57,21 @@ class Found:
 
     Attributes:
         files: Paths of those meant, sorted within each root, none twice.
+        far: Those of them that are far away, as their stores tell of them.
         side_folders: Folders of systems and cameras that were not searched, and how many there were of each name.
         passed_over: How many files of each ending do not end like a video, or are a camera's previews.
         num_excluded: Files that the user left out.
     """
 
     files: list[str] = field(default_factory=list)
+    far: dict[str, Remote] = field(default_factory=dict)
     side_folders: Counter[str] = field(default_factory=Counter)
     passed_over: Counter[str] = field(default_factory=Counter)
     num_excluded: int = 0
+
+    def as_told(self) -> Sequence[str | Remote]:
+        """Return the files, those that are far away as their stores tell of them."""
+        return [self.far.get(file, file) for file in self.files] if self.far else self.files
 
     def told(self) -> list[str]:
         """Return what was left out, a sentence each."""
@@ -86,7 +94,7 @@ def find_files(paths: PathLike | Sequence[PathLike], exclude: Sequence[str] = ()
 
     Args:
         paths: A folder (searched recursively for video endings), a file, a glob such as `clips/**/*.mp4`, or a list
-            of these.
+            of these; each may be far away, by a URL that fsspec opens.
         exclude: Globs of files to leave out, matched with the ends of paths: `*_proxy.mp4`, `takes/old/*`.
 
     Raises:
@@ -94,7 +102,9 @@ def find_files(paths: PathLike | Sequence[PathLike], exclude: Sequence[str] = ()
             video; or all files are excluded.
     """
     found = Found()
-    files = dict.fromkeys(file for root in _roots(paths) for file in _expand(root, found))
+    roots = _roots(paths)
+    far = _far_away([root for root in roots if is_remote(root)], found)
+    files = dict.fromkeys(file for root in roots for file in far.get(root) or _expand(root, found))
     patterns = [re.compile(fnmatch.translate(f"*/{pattern.lstrip('/')}")) for pattern in exclude]
     found.files = [file for file in files if not (patterns and any(pattern.match(file) for pattern in patterns))]
     found.num_excluded = len(files) - len(found.files)
@@ -106,16 +116,19 @@ def find_files(paths: PathLike | Sequence[PathLike], exclude: Sequence[str] = ()
     return found
 
 
-def stands_of(files: Sequence[str]) -> tuple[Int64[np.ndarray, " files"], Int64[np.ndarray, " files"]]:
+def stands_of(
+    files: Sequence[str | Remote],
+) -> tuple[Int64[np.ndarray, " files"], Int64[np.ndarray, " files"]]:
     """Return the size in bytes and the time of change in nanoseconds of each file, -1 where nothing is there.
 
-    Several are asked for at a time: over a network an answer takes long, and costs the processor nothing.
+    Several are asked for at a time: over a network an answer takes long, and costs the processor nothing. Of what is
+    far away the answer is here already, and the number of its version stands for the time of change.
     """
     found = np.concatenate(in_parts(lambda part: np.array([_stand(file) for file in part], np.int64), files))
     return found[:, 0], found[:, 1]
 
 
-def in_parts(look: Callable[[Sequence[str]], Part], files: Sequence[str]) -> list[Part]:
+def in_parts(look: Callable[[Sequence[File]], Part], files: Sequence[File]) -> list[Part]:
     """Return what `look` makes of each thousand of some files, which several threads look at."""
     parts = [files[first : first + TOGETHER] for first in range(0, len(files), TOGETHER)]
     if len(parts) < 2:
@@ -124,7 +137,9 @@ def in_parts(look: Callable[[Sequence[str]], Part], files: Sequence[str]) -> lis
         return pool.map(look, parts, chunksize=1)
 
 
-def _stand(file: str) -> tuple[int, int]:
+def _stand(file: str | Remote) -> tuple[int, int]:
+    if isinstance(file, Remote):
+        return file.size_bytes, file.version
     try:
         found = os.stat(file)
     except OSError:  # a broken link, say
@@ -134,7 +149,7 @@ def _stand(file: str) -> tuple[int, int]:
 
 def request_key(paths: PathLike | Sequence[PathLike]) -> list[str]:
     """Return what names a request for `paths` in the cache: each part made absolute, globs left as they are."""
-    return [str(_absolute(root)) for root in _roots(paths)]
+    return [root if is_remote(root) else str(_absolute(root)) for root in _roots(paths)]
 
 
 def _roots(paths: object) -> list[str]:
@@ -166,6 +181,20 @@ def _expand(root: str, found: Found) -> list[str]:
     raise DataError(f"{root}: no such file or folder.\nName a folder, a file or a glob, as in data.root=FOLDER")
 
 
+def _far_away(roots: Sequence[str], found: Found) -> dict[str, list[str]]:
+    """Return the URLs of files behind roots far away, of each; in a folder, of those that end like videos."""
+    behind = dict(zip(roots, find_all(roots), strict=True)) if roots else {}
+    for root, files in behind.items():
+        if [file.url for file in files] == [root] or is_glob(root):
+            continue
+        behind[root] = [file for file in files if _ending(file.url) in SUFFIXES]
+        found.passed_over.update(_ending(file.url) for file in files if _ending(file.url) not in SUFFIXES)
+        if not behind[root]:
+            raise _no_videos(shown(root))
+    found.far = {file.url: file for files in behind.values() for file in files}
+    return {root: [file.url for file in files] for root, files in behind.items()}
+
+
 def _absolute(root: str) -> Path:
     """Return the path without `..`, so that one folder has one name; of a link `..` is the parent of its target."""
     path = Path(root).expanduser().absolute()
@@ -183,11 +212,15 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 def _search(folder: Path, found: Found) -> list[str]:
     files = _in_order(_walk(str(folder), found))
     if not files:
-        raise DataError(
-            f"{folder}: no file here or below ends like a video ({len(SUFFIXES)} endings known, such as .mp4, .mov"
-            " and .mkv).\nName another folder, or files of any ending by a glob such as data.root='FOLDER/*.bin'"
-        )
+        raise _no_videos(folder)
     return files
+
+
+def _no_videos(folder: PathLike) -> DataError:
+    return DataError(
+        f"{folder}: no file here or below ends like a video ({len(SUFFIXES)} endings known, such as .mp4, .mov"
+        " and .mkv).\nName another folder, or files of any ending by a glob such as data.root='FOLDER/*.bin'"
+    )
 
 
 def _in_order(files: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ from lit_video.index.columns import Columns, Stored
 BEHIND = {
     "offset": ("pts", "start"),
     "path_offset": ("path_bytes",),
-    "start_offset": ("start_frame", "start_how", "start_target", "start_drop", "start_check"),
+    "start_offset": ("start_frame", "start_how", "start_target", "start_drop", "start_check", "start_bytes"),
     "damage_offset": ("damage_first", "damage_last", "damage_why"),
     "left_out_offset": ("left_out",),
 }

@@ -155,8 +155,9 @@ def scan_proxies(
         DataError: No original has one.
     """
     notes = Notes(proxies)
-    originals = find_files(root, exclude).files
-    of = {path: notes.of(identify(path).file) for path in originals}
+    found = find_files(root, exclude)
+    originals = found.files
+    of = {path: notes.of(identify(file).file) for path, file in zip(originals, found.as_told(), strict=True)}
     there = {path: proxy for path, proxy in of.items() if proxy is not None and not proxy.why}
     if not there:
         raise DataError(

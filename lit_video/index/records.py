@@ -58,6 +58,7 @@ def packed(entry: Entry) -> bytes:
         "pts": _text_of(entry.pts),
         "starts": [_text_of(column) for column in starts],
         "left_out": _text_of(entry.left_out),
+        "places": [_text_of(column) for column in zip(*entry.places, strict=True)],
     }
     return json.dumps(row, separators=(",", ":"), default=lambda number: number.item()).encode()
 
@@ -72,6 +73,7 @@ def unpacked(text: bytes, digest: bytes) -> Entry:
     row = json.loads(text)
     columns = [_numbers_of(text).tolist() for text in row["starts"]]
     starts = [Start(frame, Seek(how), *rest) for frame, how, *rest in zip(*columns, strict=True)]
+    places = [_numbers_of(text).tolist() for text in row.get("places", ())]  # entries of before had none
     return Entry(
         **{
             **row,
@@ -82,6 +84,7 @@ def unpacked(text: bytes, digest: bytes) -> Entry:
             "left_out": _numbers_of(row["left_out"]).tolist(),
             "crop": tuple(row["crop"]),
             "digest": digest,
+            "places": list(zip(*places, strict=True)),
         }
     )
 

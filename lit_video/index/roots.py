@@ -70,9 +70,9 @@ def _under(path: str, root: str) -> str | None:
         return path[len(folder) :]
     if not glob.has_magic(root):
         return None
-    parts = PurePath(root).parts
+    parts = root.split("/")
     plain = next(place for place, part in enumerate(parts) if glob.has_magic(part))
-    folder = str(PurePath(*parts[:plain])).rstrip("/") + "/"
+    folder = "/".join([*parts[:plain], ""])
     name = path[len(folder) :]
     return name if path.startswith(folder) and _fits(name.split("/"), parts[plain:]) else None
 

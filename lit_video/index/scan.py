@@ -102,6 +102,8 @@ class Entry:
         crop: Columns and rows of the picture as decoded that are not to be seen: left, top, right, bottom.
         transfer: FFmpeg's number of the transfer, likewise (2: not tagged, 16: PQ, 18: HLG).
         digest: What stands for the file's bytes (`digest.digest_of`); whoever looked at them adds it.
+        places: For each start, the bytes `[begin, end)` of all packets that decoding from there needs; none where the
+            container does not tell.
     """
 
     stream: int
@@ -124,9 +126,10 @@ class Entry:
     crop: tuple[int, int, int, int] = NO_CROP
     transfer: int = NO_TRANSFER
     digest: bytes = UNKNOWN
+    places: Sequence[tuple[int, int]] = ()
 
 
-class Found(NamedTuple):
+class Frames(NamedTuple):
     """What was found out about a file's frames: a part of its entry, which says what each is."""
 
     made: str
@@ -135,6 +138,7 @@ class Found(NamedTuple):
     damage: Sequence[Run] = ()
     left_out: Sequence[int] = ()
     expected: int = 0
+    places: Sequence[tuple[int, int]] = ()
 
 
 def scan_file(path: Path, scan: str = "packets") -> Entry:
@@ -163,8 +167,8 @@ def scan_file(path: Path, scan: str = "packets") -> Entry:
                 return _scan(path, container, stream, colours, crop)
             told = told_by_table(path, container, stream)
             if told is not None:
-                found = Found("table", told.pts, told.starts, expected=len(told.pts))
-                return _entry(stream, told.first, colours, crop, found)
+                frames = Frames("table", told.pts, told.starts, expected=len(told.pts))
+                return _entry(stream, told.first, colours, crop, frames)
         with open_video(path) as container:
             return _scan(path, container, only_stream(container, number), colours, crop)
     except UNREADABLE as error:
@@ -176,9 +180,7 @@ def _scan(
     path: Path, container: InputContainer, stream: VideoStream, said: Colours, crop: tuple[int, int, int, int]
 ) -> Entry:
     packets = _read(container, stream)
-    picture = packets.first_picture
-    if picture is None:
-        raise NotAVideo("no picture could be decoded" if packets.pts else "its video stream has no packets")
+    packets.check_for_pictures()
     common, doubtful = second_look(path, stream.index, packets.seen)
     if common or doubtful:
         with open_video(path) as again:
@@ -186,17 +188,30 @@ def _scan(
     packets.seen.note_gaps()
     seekable = not SEEKABLE_BY_TIME.isdisjoint(container.format.name.split(","))
     if seekable and packets.can_be_trusted() and starts_hold(path, stream.index, packets.recovery_points()):
-        found = Found("exact", *packets.frames(), packets.damage())
+        frames = packets.frames()
     else:
-        found = Found("decoded", *_decode(path, stream, packets.seen))
-    expected = _expected(container, stream, packets, len(found.pts))
-    return _entry(stream, picture, said, crop, found._replace(expected=expected))
+        frames = _decode(path, stream, packets.seen)
+    return entry_of(container, stream, packets, frames, said, crop)
+
+
+def entry_of(
+    container: InputContainer,
+    stream: VideoStream,
+    packets: StreamPackets,
+    frames: Frames,
+    said: Colours,
+    crop: tuple[int, int, int, int] = NO_CROP,
+) -> Entry:
+    """Return the entry of a file, of whose packets all is known."""
+    assert packets.first_picture is not None
+    frames = frames._replace(expected=_expected(container, stream, packets, len(frames.pts)))
+    return _entry(stream, packets.first_picture, said, crop, frames)
 
 
 def _entry(
-    stream: VideoStream, picture: VideoFrame, said: Colours, crop: tuple[int, int, int, int], found: Found
+    stream: VideoStream, picture: VideoFrame, said: Colours, crop: tuple[int, int, int, int], frames: Frames
 ) -> Entry:
-    """Return the entry of a file: of its frames what was found, and the rest as its first picture says."""
+    """Return the entry of a file: which frames there are, and the rest as its first picture says."""
     codec = stream.codec_context.codec.canonical_name
     colours = colours_of(picture, codec, said)
     rotation, mirrored = orientation_of(picture)
@@ -217,7 +232,7 @@ def _entry(
         mirrored=mirrored,
         crop=crop,
         transfer=colours.transfer,
-        **found._asdict(),
+        **frames._asdict(),
     )
 
 
@@ -226,14 +241,14 @@ def _read(
     stream: VideoStream,
     common: frozenset[str] = frozenset(),
     doubtful: frozenset[int] = frozenset(),
-) -> _Packets:
-    packets = _Packets(stream, Packets.of(container, stream, common, doubtful))
+) -> StreamPackets:
+    packets = StreamPackets(stream, Packets.of(container, stream, common, doubtful))
     for packet in demux(container, stream):
         packets.add(packet)
     return packets
 
 
-def _expected(container: InputContainer, stream: VideoStream, packets: _Packets, frames: int) -> int:
+def _expected(container: InputContainer, stream: VideoStream, packets: StreamPackets, frames: int) -> int:
     """Return the number of frames that the header promises, if the file falls short of it, else `frames`.
 
     Headers lie: a number of frames counts only in MP4, which lists them, and if it fits the duration; and a duration
@@ -260,7 +275,7 @@ def _columns_not_cut_off(codec: str, stream: VideoStream, picture: VideoFrame) -
     return more if codec in REORDERED and picture.height == context.height and 0 < more < MOST_NOT_CUT_OFF else 0
 
 
-def _unhidden(packet: Packet | None) -> Packet | None:
+def unhidden(packet: Packet | None) -> Packet | None:
     """Return a packet as one whose picture is shown: of a hidden one, too, what the decoder makes can be seen."""
     if packet is None or not packet.is_discard:
         return packet
@@ -274,7 +289,7 @@ def _fraction(ratio: Any) -> Fraction:
     return Fraction(ratio.numerator, ratio.denominator) if ratio else Fraction(1)
 
 
-class _Packets:
+class StreamPackets:
     """What one pass over a stream's packets tells, and whether that is all there is to know."""
 
     def __init__(self, stream: VideoStream, seen: Packets) -> None:
@@ -285,14 +300,16 @@ class _Packets:
         self.pts: list[int | None] = []
         self._decoded_pts: list[int | None] = []  # with those of hidden pictures, which an edit list cuts off
         self._hidden_pts: list[int | None] = []
+        self._places: list[tuple[int, int]] = []  # of the same packets: first byte, and size
         self.keyframe_pts: list[int] = []
         self.latest: int | None = None  # the largest pts so far
         self.trusted = self.codec in REORDERED | IN_ORDER
         self.first_picture: VideoFrame | None = None
 
     def add(self, packet: Packet | None) -> None:
+        """Look at the next packet; None stands for a part of the file that cannot be read."""
         if self.first_picture is None:  # the packet of size 0 at the end, which drains the decoder, counts too
-            self.first_picture = next(iter(decode(self.stream, _unhidden(packet))), None)
+            self.first_picture = next(iter(decode(self.stream, unhidden(packet))), None)
         if packet is None:
             self.trusted = False
             return
@@ -313,24 +330,25 @@ class _Packets:
         if not self._decoded_pts and self.codec == "h264" and may_be_interlaced(extradata, bytes(data)):
             self.trusted = False
         if self.seen.broken[-1]:  # its bits say nothing
-            self._add_times(packet, is_start)
+            self._add_times(packet, is_start, packet.is_keyframe)
             return
         if is_no_plain_picture(self.codec, data, extradata):
             self.trusted = False
-        self._add_times(packet, is_start)
+        self._add_times(packet, is_start, packet.is_keyframe)
         if packet.is_keyframe and not is_start:
             self.trusted = False
         if is_start and packet.pts is not None and not is_independent(self.codec, data, extradata):
             self._recovery_points.append(packet.pts)
 
-    def _add_times(self, packet: Packet, is_start: bool) -> None:
+    def _add_times(self, packet: Packet, is_start: bool, is_keyframe: bool) -> None:
         self._decoded_pts.append(packet.pts)
+        self._places.append((-1 if packet.pos is None else packet.pos, packet.size))
         if packet.pts is None:
             return
-        if packet.is_keyframe and (is_start or not self.keyframe_pts):
+        if is_keyframe and (is_start or not self.keyframe_pts):
             self.keyframe_pts.append(packet.pts)
         # What is stored before a keyframe is shown before it, and where nothing is reordered, before any picture.
-        if self.latest is not None and packet.pts < self.latest and (packet.is_keyframe or self.codec in IN_ORDER):
+        if self.latest is not None and packet.pts < self.latest and (is_keyframe or self.codec in IN_ORDER):
             self.trusted = False
         self.latest = packet.pts if self.latest is None else max(self.latest, packet.pts)
 
@@ -370,8 +388,17 @@ class _Packets:
         ascending = all(a < b for a, b in pairwise(pts for pts in self._decoded_pts if pts is not None))
         return self.codec in IN_ORDER or ascending != bool(self.stream.codec_context.has_b_frames)
 
-    def frames(self) -> tuple[np.ndarray, list[Start]]:
-        """Return pts in presentation order, and the starts.
+    def check_for_pictures(self) -> None:
+        """Check that there is something to decode.
+
+        Raises:
+            NotAVideo: There is not.
+        """
+        if self.first_picture is None:
+            raise NotAVideo("no picture could be decoded" if self.pts else "its video stream has no packets")
+
+    def frames(self) -> Frames:
+        """Return pts in presentation order, the starts, and what is damaged.
 
         Pictures that follow an open GOP's keyframe in the file and precede it on the screen refer back across it.
         Counted in presentation order they belong to the keyframe before, from which they can be decoded. Where the
@@ -380,8 +407,24 @@ class _Packets:
         pts = np.sort(np.array(self.pts, np.int64))
         keyframes = np.sort(np.array(self.keyframe_pts, np.int64))
         frames = np.searchsorted(pts, keyframes).tolist()
-        starts = dict(zip(frames, keyframes.tolist(), strict=True))  # of several at one frame, the last
-        return pts, [Start(frame, Seek.TIME, target) for frame, target in starts.items() if frame < len(pts)]
+        targets = dict(zip(frames, keyframes.tolist(), strict=True))  # of several at one frame, the last
+        starts = [Start(frame, Seek.TIME, target) for frame, target in targets.items() if frame < len(pts)]
+        return Frames("exact", pts, starts, self.damage(), places=self._places_from(pts, starts))
+
+    def _places_from(self, pts: Int64[np.ndarray, " frames"], starts: Sequence[Start]) -> list[tuple[int, int]]:
+        """Return for each start the bytes from its packet to the end of the last one of its frames, as stored."""
+        if min(self._places, default=(-1, 0))[0] < 0:
+            return []
+        begin, size = np.array(self._places, np.int64).T
+        times = np.array(self._decoded_pts, np.int64)
+        frame = np.minimum(np.searchsorted(pts, times), len(pts) - 1)
+        row = np.searchsorted([start.frame for start in starts], frame, side="right") - 1
+        first, last = np.full(len(starts), np.iinfo(np.int64).max), np.zeros(len(starts), np.int64)
+        np.minimum.at(first, row, begin)
+        np.maximum.at(last, row, begin + size)
+        # What is shown first refers to hidden pictures before it, and to none before their keyframe.
+        first[0] = max(first[0], int(begin[times == starts[0].target].min()))
+        return list(zip(first.tolist(), last.tolist(), strict=True))
 
     def damage(self) -> list[Run]:
         """Return the frames that are damaged, as their packets show."""
@@ -411,14 +454,15 @@ class _Packets:
         return found
 
 
-def _decode(path: Path, stream: VideoStream, packets: Packets) -> tuple[np.ndarray, list[Start], list[Run], list[int]]:
+def _decode(path: Path, stream: VideoStream, packets: Packets) -> Frames:
     truth = decode_in_pieces(path, stream.index, packets)
     if not truth.pts:
         raise NotAVideo("no picture could be decoded")
     starts = find_starts(path, stream.index, truth, packets)
     rate, base = stream.guessed_rate, stream.time_base
     step = max(1, round(1 / (_fraction(rate) * _fraction(base)))) if rate and base else 1
-    return ascending(truth.pts, step), starts, damage_between(truth, starts), sorted(truth.left_out)
+    pts, damage = ascending(truth.pts, step), damage_between(truth, starts)
+    return Frames("decoded", pts, starts, damage, sorted(truth.left_out))
 
 
 def ascending(times: Sequence[int | None], step: int) -> np.ndarray:

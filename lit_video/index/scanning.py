@@ -12,8 +12,11 @@ from lit_video.engines.base import Engine
 from lit_video.engines.driver import work_off
 from lit_video.index.crew import Crew, Named, found_with, what_is_kept
 from lit_video.index.entries import Entries, Unusable
+from lit_video.index.far_scan import look_far
+from lit_video.index.far_videos import REMOTE_BYTES
 from lit_video.index.progress import Tally, shown
 from lit_video.index.scan import Entry
+from lit_video.media.ranges import Fetcher
 from lit_video.support.errors import Interrupted
 
 ScanFile = Callable[[str], Entry | str]
@@ -68,7 +71,8 @@ class _Scanning:
 
     def give_up(self, item: Unknown, why: str) -> None:
         file = item.named.file
-        reason = f"whoever reads it dies ({why}); to have it tried again: touch '{file.path}'"
+        how = "put it there anew" if item.named.remote else f"touch '{file.path}'"
+        reason = f"whoever reads it dies ({why}); to have it tried again: {how}"
         self._entries.keep_reason(file, Unusable(reason, found_with(file.path)))
 
     def tell(self, num_left: int) -> None:
@@ -82,7 +86,7 @@ class _Scanning:
 def _scans(folder: Path, how: str, scan: ScanFile) -> Iterator[Callable[[Unknown], None]]:
     """Yield what scans a file, in a worker, and leaves its entry in a file of this worker's."""
     entries = Entries(folder, scan=how, known=())
-    crew = Crew(entries, scan)
+    crew = Crew(entries, scan, partial(look_far, Fetcher(REMOTE_BYTES)))
 
     def do(item: Unknown) -> None:
         entries.note(item.known)

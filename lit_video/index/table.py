@@ -6,6 +6,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,12 +22,14 @@ from lit_video.index.changes import NewTimes
 from lit_video.index.columns import MADE, Columns, Skipped, Stored
 from lit_video.index.damage import Run
 from lit_video.index.entries import libavcodec
+from lit_video.index.far_videos import FarVideos
 from lit_video.index.files import request_key
 from lit_video.index.labels import Description, Labels, describe
 from lit_video.index.roots import roots_of
 from lit_video.index.store import load_columns, load_named, save
 from lit_video.index.truth import Start
 from lit_video.media.picture import HLG, PQ, Colours, Presentation
+from lit_video.media.ranges import NOTHING, Fetched
 from lit_video.support.errors import DataError
 
 
@@ -48,6 +51,7 @@ class VideoIndex:
         named_by: What the videos were found by, as `scan` takes it; None where nobody told.
         libavcodec: The version of the library that decoded what was indexed by decoding.
         known_as: Paths that the videos go by in lists, classes and splits, where the files are proxies of others.
+        fetched: Requests and bytes that making the index took of files far away.
     """
 
     columns: Columns
@@ -60,6 +64,7 @@ class VideoIndex:
     named_by: str | Path | Sequence[str | Path] | None = None
     libavcodec: str = ""
     known_as: Sequence[str] | None = None
+    fetched: Fetched = NOTHING
 
     @staticmethod
     def scan(
@@ -73,7 +78,8 @@ class VideoIndex:
         """Index the videos behind `paths`, reading only files that are new or changed since the last time.
 
         Args:
-            paths: A folder (searched recursively), a file, a glob, or a list of these.
+            paths: A folder (searched recursively), a file, a glob, or a list of these; each may be a URL that fsspec
+                opens.
             index_dir: The folder to keep the index in; the user's cache folder by default.
             progress: Show a progress bar while files are read, and say what was left out.
             exclude: Globs of files to leave out, matched with the ends of paths: `*_proxy.mp4`, `takes/old/*`.
@@ -85,11 +91,12 @@ class VideoIndex:
         Raises:
             DataError: Nothing there, or nothing usable.
             IndexStoreError: `index_dir` cannot be written.
+            RemoteError: A store cannot be reached, or lets nobody in.
             ValueError: `scan` is none of these.
             WorkerError: The engine's workers cannot live.
         """
-        stored, num_cached, seconds = build(paths, index_dir, progress, exclude, scan, engine)
-        return _index_of(stored, num_cached=num_cached, seconds=seconds)
+        stored, num_cached, seconds, fetched = build(paths, index_dir, progress, exclude, scan, engine)
+        return _index_of(stored, num_cached=num_cached, seconds=seconds, fetched=fetched)
 
     @staticmethod
     def load(index: str | Path) -> VideoIndex:
@@ -343,6 +350,35 @@ class VideoIndex:
     def new_times(self) -> NewTimes:
         """What is remembered of files whose time of change moved while this index was in use."""
         return NewTimes(self.columns)
+
+    @cached_property
+    def far(self) -> FarVideos | None:
+        """What this process has in memory of videos far away; None where all are on disk."""
+        return FarVideos(self.columns) if b"://" in self.columns.path_bytes.tobytes() else None
+
+    def is_far(self, video_id: int) -> bool:
+        """Tell whether a video's file is far away."""
+        return self.far is not None and self.far.is_far(video_id)
+
+    def expect(self, video_id: int, start: int) -> None:
+        """Have in memory, soon, what decoding from frame index `start` needs of a file far away."""
+        if self.far is not None:
+            self.far.expect(video_id, start)
+
+    def holding(self, video_id: int, start: int) -> AbstractContextManager[None]:
+        """Have in memory, within a block, what decoding from frame index `start` needs of a file far away.
+
+        Raises:
+            OSError: The file is gone, or another than the one that was indexed.
+            RemoteError: The store cannot be reached, or lets nobody in.
+        """
+        return nullcontext() if self.far is None else self.far.holding(video_id, start)
+
+    def on_disk(self, video_id: int) -> AbstractContextManager[Path]:
+        """Give the path of a video's file, or of a copy that is deleted when the block is left."""
+        if self.far is None or not self.far.is_far(video_id):
+            return nullcontext(Path(self.path(video_id)))
+        return self.far.copied(video_id)
 
     @cached_property
     def damaged_videos(self) -> dict[int, list[Run]]:

@@ -37,6 +37,7 @@ def check_arguments(
     store: str | Path | None = None,
     store_bytes: int | None = None,
     store_packing: str = "lossless",
+    remote_bytes: int = 2**28,
     dtype: str = "uint8",
     channels: int = 3,
 ) -> None:
@@ -61,6 +62,8 @@ def check_arguments(
         raise ValueError(f"store must be a folder, 'auto' or None, got {store!r}")
     if store_bytes is not None and (not isinstance(store_bytes, int) or store_bytes < 1):
         raise ValueError(f"store_bytes must be a whole number of at least 1, such as {2**33}, got {store_bytes!r}")
+    if not isinstance(remote_bytes, int) or remote_bytes < 1:
+        raise ValueError(f"remote_bytes must be a whole number of at least 1, such as {2**28}, got {remote_bytes!r}")
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
     for name, value in (("batch_size", batch_size), ("lookahead", 1 if lookahead is None else lookahead)):

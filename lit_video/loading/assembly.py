@@ -7,6 +7,8 @@ there is no deadlock, in whatever order reads end. (A plain bounded queue deadlo
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,6 +27,8 @@ from lit_video.loading.workers import Workers
 from lit_video.planning.planner import Plan
 from lit_video.planning.reads import Fetch, GopRead, Hold, Task
 from lit_video.support.errors import DecodeError
+
+MOST_AHEAD = 4096  # tasks, where they are planned before they are due
 
 MakeBatch = Callable[[Tensor, Tensor], Gathered]
 
@@ -53,6 +57,8 @@ class Costs(NamedTuple):
     delivered_frames: int  # positions that they and the fetches fill
     decoded_frames: int
     fetched_frames: int  # of the delivered ones, those that were decoded before
+    requests: int = 0  # of stores far away
+    bytes_fetched: int = 0
 
     def with_read(self, read: GopRead, end: int) -> Costs:
         """Return these and one more, which fills positions of the epoch that ends at `end`, and perhaps of the next."""
@@ -70,6 +76,10 @@ class Costs(NamedTuple):
     def with_fetched(self, count: int) -> Costs:
         """Return these and `count` frames that were fetched."""
         return self._replace(delivered_frames=self.delivered_frames + count, fetched_frames=self.fetched_frames + count)
+
+    def with_answers(self, requests: int, num_bytes: int) -> Costs:
+        """Return these and what stores far away were asked for."""
+        return self._replace(requests=self.requests + requests, bytes_fetched=self.bytes_fetched + num_bytes)
 
     def __sub__(self, other: Costs) -> Costs:
         return Costs(*(mine - its for mine, its in zip(self, other, strict=True)))
@@ -109,7 +119,7 @@ class Assembly:
         self._clip, self._waiting = clip, waiting
         self._plan, self._pool, self._workers, self._admission = plan, pool, workers, admission
         self._gather, self.faults = gather, faults
-        self._next_task = next(plan, None)
+        self._ahead: deque[Task] = deque()  # planned, and not yet due
         self._cursor = 0  # first position of the next batch
         self._begin = self._end = 0  # of the positions of the epoch under way
         self._jobs: dict[int, Job | FetchJob] = {}  # under way, by number
@@ -125,8 +135,6 @@ class Assembly:
         """Be ready for the next epoch of the plan, with what is held for it."""
         assert not self._jobs, "an epoch is over when all of its reads are"
         self._workers, self._gather, self.faults = workers, gather, faults
-        if self._next_task is None:
-            self._next_task = next(self._plan, None)
 
     def pieces(self, sizes: Sequence[int]) -> Iterator[Piece]:
         """Yield batches of these sizes in samples, which cover the positions of an epoch from the first on.
@@ -149,9 +157,23 @@ class Assembly:
         reach = min(self._cursor + self._admission, self._end)  # of the next epoch nothing is read before it begins
         while self._to_repeat and self._to_repeat[0][0] < reach:
             self._read_alone(*self._to_repeat.pop(0))
-        while (task := self._next_task) is not None and task.first_position < reach:
-            self._submit(task)
-            self._next_task = next(self._plan, None)
+        while (task := self._next()) is not None and task.first_position < reach:
+            self._submit(self._ahead.popleft())
+        self._look_ahead()
+
+    def _next(self) -> Task | None:
+        if not self._ahead:
+            self._ahead.extend(itertools.islice(self._plan, 1))
+        return self._ahead[0] if self._ahead else None
+
+    def _look_ahead(self) -> None:
+        """Have bytes of reads of this epoch asked for that are not yet due, as far as there is memory for them."""
+        while self._workers.has_room and 0 < len(self._ahead) < MOST_AHEAD:
+            if self._ahead[-1].first_position >= self._end or (task := next(self._plan, None)) is None:
+                return
+            self._ahead.append(task)
+            if isinstance(task, GopRead) and task.first_position < self._end:
+                self._workers.expect(task)
 
     def _submit(self, task: Task) -> None:
         if isinstance(task, Fetch):
@@ -220,6 +242,7 @@ class Assembly:
         if done is None:
             return False
         job = self._jobs.pop(done.number)
+        self.costs = self.costs.with_answers(*done.fetched)
         if isinstance(job, FetchJob):
             self._settle_fetch(job, done)
         else:

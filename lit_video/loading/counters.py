@@ -15,6 +15,8 @@ class Counts:
     delivered_frames: int = 0
     decoded_frames: int = 0
     fetched_frames: int = 0  # of the delivered ones, those that were decoded before: kept in memory, or stored
+    requests: int = 0  # of stores, where videos are far away
+    bytes_fetched: int = 0
     peak_held_frames: int = 0
     skipped_frames: int = 0
     images_from_cpu: int = 0  # of videos that the decoder's GPU does not decode

@@ -64,15 +64,18 @@ def measure(population: Population, decoder: Decoder, size: tuple[int, int], pac
     """
     draw, index, form = rng(0, "keep.measure"), population.index, form_of(decoder, size)
     decode_seconds, num_decoded, frames = 0.0, 0, list[np.ndarray]()
-    for sample in draw.integers(population.num_samples, size=TRIED_GOPS).tolist():
-        frame_ids = population.frames_of(np.array([sample]))[0][0, :1]
-        (video_id,), start = index.locate(frame_ids)[0].tolist(), int(index.start_of(frame_ids)[0])
+    frame_ids = population.frames_of(draw.integers(population.num_samples, size=TRIED_GOPS))[0][:, 0]
+    places = list(zip(index.locate(frame_ids)[0].tolist(), index.start_of(frame_ids).tolist(), strict=True))
+    for place in places:
+        index.expect(*place)
+    for video_id, start in places:
         wanted = tuple(range(start, min(start + TRIED_FRAMES, index.gop_end(video_id, start))))
         out = torch.empty((len(wanted), *form.shape), dtype=form.samples, device=decoder.device)
-        began = time.perf_counter()
         try:
-            decoder.decode(GopRead(video_id, start, wanted, ((0,),) * len(wanted)), list(out))
-        except DecodeError:
+            with index.holding(video_id, start):  # what is far away is fetched beside decoding
+                began = time.perf_counter()
+                decoder.decode(GopRead(video_id, start, wanted, ((0,),) * len(wanted)), list(out))
+        except (DecodeError, OSError):
             continue
         decode_seconds, num_decoded = decode_seconds + time.perf_counter() - began, num_decoded + len(wanted)
         frames += list(out.view(torch.uint8).cpu().numpy())

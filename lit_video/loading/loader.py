@@ -17,6 +17,7 @@ from lit_video.decoders.base import Decoder, check_codecs
 from lit_video.decoders.form import with_form
 from lit_video.decoders.geometry import parse_size
 from lit_video.index import Samples, VideoIndex, as_population
+from lit_video.index.far_videos import REMOTE_BYTES
 from lit_video.loading.arguments import check_arguments, warn_of_lost_bits, warn_of_short_sight
 from lit_video.loading.assembly import Assembly
 from lit_video.loading.counters import Counts
@@ -72,6 +73,7 @@ class VideoLoader:
             cache; None: none are.
         store_bytes: Of the store at most; None: what the disk has.
         store_packing: As `keep`, of what is in the store; a store of JPEG is one of its own.
+        remote_bytes: Memory for compressed bytes of files far away, asked for before they are needed.
         last_epoch: Number of the last epoch that will come, into which the look-ahead goes on; None: not known.
         drop_last: Leave out the last batch where it is short.
         pad_last: Deliver the last batch whatever is left of it, with `weight` 0 where a rank is given a sample again
@@ -118,6 +120,7 @@ class VideoLoader:
         store: str | Path | None = None,
         store_bytes: int | None = None,
         store_packing: str = "lossless",
+        remote_bytes: int = REMOTE_BYTES,
         last_epoch: int | None = None,
         drop_last: bool = False,
         pad_last: bool = False,
@@ -152,6 +155,7 @@ class VideoLoader:
             store,
             store_bytes,
             store_packing,
+            remote_bytes,
             dtype,
             channels,
         )
@@ -175,6 +179,7 @@ class VideoLoader:
         self._make_decoder, self._device = decoder, None if device is None else torch.device(device)
         self._lookahead_bytes, self._lookahead, self._last_epoch = lookahead_bytes, lookahead, last_epoch
         self._keep, self._jpeg_quality = keep, jpeg_quality
+        self._remote_bytes = remote_bytes
         self._store_arguments = store, store_bytes, store_packing
         self._decoders: list[Decoder] = []
         self._processes: Processes | None = None
@@ -427,9 +432,13 @@ class VideoLoader:
     def _start_workers(self, pool: SlotPool) -> Workers:
         pages = None if self._pages is None else self._pages.memory
         on_device = pool.frames.device.type != "cpu"
-        tiers = Tiers(pool.frames, pages, self.memory.packing, self.memory.store, on_device, pool.form)
+        remote_bytes = self._remote_bytes // max(1, self.num_workers)
+        memory = self.memory
+        tiers = Tiers(pool.frames, pages, memory.packing, memory.store, on_device, pool.form, remote_bytes)
         if self.num_workers == 0:
-            return ThreadWorkers([self._decoder(number) for number in range(self.threads)], tiers)
+            if self.index.far is not None:
+                self.index.far.limit(remote_bytes)
+            return ThreadWorkers([self._decoder(number) for number in range(self.threads)], tiers, self.index.far)
         if self._processes is not None and (death := self._processes.death()) is not None:
             if not self._processes.death_was_raised:
                 warnings.warn(f"{death}\nNew worker processes are started.", stacklevel=4)
@@ -499,6 +508,8 @@ class VideoLoader:
         counts.delivered_frames += costs.delivered_frames
         counts.decoded_frames += costs.decoded_frames
         counts.fetched_frames += costs.fetched_frames
+        counts.requests += costs.requests
+        counts.bytes_fetched += costs.bytes_fetched
         counts.peak_held_frames = max(counts.peak_held_frames, run.pool.peak_held)
         done = min(self._place.position + delivery.num_positions * self.world_size, len(run.order.order))
         self._place, self._under_way = Place(self._place.epoch, done), True

@@ -27,6 +27,8 @@ from lit_video.decoders.base import Decoder
 from lit_video.index import VideoIndex
 from lit_video.loading.tiers import Done, FetchJob, Job, Tiers
 from lit_video.loading.workers import ThreadWorkers
+from lit_video.media.ranges import MOST_REQUESTS
+from lit_video.planning.reads import GopRead
 from lit_video.support.errors import WorkerError
 
 MakeDecoder = Callable[[VideoIndex, tuple[int, int]], Decoder]
@@ -64,7 +66,7 @@ class Processes:
         tiers: Tiers,
     ) -> None:
         context: Any = multiprocessing.get_context(start_method)
-        self.threads, self.start_method = threads, start_method
+        self.threads, self.start_method, self.reads_far = threads, start_method, index.far is not None
         self.death_was_raised = False
         self.connections: list[Connection] = []
         self.processes: list[BaseProcess] = []
@@ -123,8 +125,9 @@ class ProcessWorkers:
         self._processes = processes
         self._waiting: deque[Job | FetchJob] = deque()
         self._in_hand = [0] * len(processes.connections)
-        # One job more than there are threads: the next is there when one ends.
-        self._most = processes.threads + 1
+        # One job more than there are threads: the next is there when one ends. And where bytes come from far away, as
+        # many as may be asked for.
+        self._most = processes.threads + (MOST_REQUESTS if processes.reads_far else 1)
         self._wake, self._waker = multiprocessing.Pipe(duplex=False)
         self._stopped = threading.Event()
 
@@ -132,6 +135,14 @@ class ProcessWorkers:
         """Have a job done by the worker that has the fewest in hand."""
         self._waiting.append(job)
         self._hand_out()
+
+    def expect(self, read: GopRead) -> None:
+        """Do nothing: which process will be given a read is not known before."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether reads are to be expected here: they are not."""
+        return False
 
     def wait(self) -> Done | None:
         """Return the next job that ended; None once `interrupt` was called.
@@ -268,7 +279,10 @@ def _serve(
         connection.send(_picklable(Done(NOT_STARTED, error)))
         deque(jobs, maxlen=0)  # to end now would look like an accident
         return
-    workers = ThreadWorkers(decoders, tiers)
+    vars(index).pop("far", None)  # which a fork copied without its threads
+    if index.far is not None:
+        index.far.limit(tiers.remote_bytes)
+    workers = ThreadWorkers(decoders, tiers, index.far)
     sender = threading.Thread(target=_send, args=(workers, connection), daemon=True)
     sender.start()
     for job in jobs:

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from lit_video.decoders.base import Decoder, Frames
 from lit_video.decoders.form import Form
+from lit_video.index.far_videos import REMOTE_BYTES
 from lit_video.loading.pages import read_pages, write_pages
+from lit_video.media.ranges import NOTHING, Fetched
 from lit_video.planning.reads import Fetch, GopRead
 from lit_video.store.collected import Collected
 from lit_video.store.frames import FrameStore
@@ -57,12 +59,14 @@ class Done(NamedTuple):
         error: What went wrong, if anything did.
         num_bytes: Of each frame of `read.packed`; less than 0 where it has no room, -1 where there is none.
         absent: Places in a fetch that could not be served.
+        fetched: What was asked of stores far away since the job before.
     """
 
     number: int
     error: BaseException | None
     num_bytes: Sequence[int] = ()
     absent: Sequence[int] = ()
+    fetched: Fetched = NOTHING
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Tiers:
         store: On disk; None: there is none.
         on_device: The slots are of a GPU: frames that are kept cross the bus, and so do those that are fetched.
         form: What decoders write into a slot; None: uint8 of three channels.
+        remote_bytes: Memory of each process for bytes of files far away.
     """
 
     slots: UInt8[Tensor, "slots channels height row"]
@@ -84,6 +89,7 @@ class Tiers:
     store: FrameStore | None = None
     on_device: bool = False
     form: Form | None = None
+    remote_bytes: int = REMOTE_BYTES
 
     def slot(self, number: int) -> Tensor:
         """Return a slot for a decoder to write a frame into."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from lit_video.decoders.base import Decoder
+from lit_video.index.far_videos import FarVideos
 from lit_video.loading.tiers import Done, FetchJob, Job, Tiers
+from lit_video.planning.reads import GopRead
 
 
 @runtime_checkable
@@ -22,6 +25,15 @@ class Workers(Protocol):
 
     def submit(self, job: Job | FetchJob) -> None:
         """Have a job done. Jobs are begun in the order in which they are submitted."""
+        ...
+
+    def expect(self, read: GopRead) -> None:
+        """Have asked for what a read needs of a file far away, that will be submitted later."""
+        ...
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is memory for what more reads need."""
         ...
 
     def wait(self) -> Done | None:
@@ -55,10 +67,12 @@ class ThreadWorkers:
     Args:
         decoders: One for each thread. They are not closed here.
         tiers: Where the frames go.
+        far: What there is in memory of files far away; told of each read as soon as it is submitted.
     """
 
-    def __init__(self, decoders: Sequence[Decoder], tiers: Tiers) -> None:
-        self._tiers = tiers
+    def __init__(self, decoders: Sequence[Decoder], tiers: Tiers, far: FarVideos | None = None) -> None:
+        self._tiers, self._far = tiers, far
+        self._expected: Counter[tuple[int, int]] = Counter()  # reads, before they were submitted
         self._todo: queue.SimpleQueue[Job | FetchJob | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
@@ -72,7 +86,23 @@ class ThreadWorkers:
 
     def submit(self, job: Job | FetchJob) -> None:
         """Have a job done."""
+        if self._far is not None and isinstance(job, Job):
+            if self._expected[job.read.video_id, job.read.start]:
+                self._expected[job.read.video_id, job.read.start] -= 1
+            else:
+                self._far.expect(job.read.video_id, job.read.start)
         self._todo.put(job)
+
+    def expect(self, read: GopRead) -> None:
+        """Have asked for what a read needs of a file far away, that will be submitted later."""
+        if self._far is not None:
+            self._expected[read.video_id, read.start] += 1
+            self._far.expect(read.video_id, read.start)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is memory for what more reads need."""
+        return self._far is not None and self._far.has_room
 
     def wait(self) -> Done | None:
         """Return the next job that ended; None once `interrupt` was called."""
@@ -90,11 +120,15 @@ class ThreadWorkers:
 
     def stop(self, timeout_seconds: float) -> bool:
         """Tell whether all threads ended within the time."""
-        return join(self._threads, timeout_seconds)
+        has_ended = join(self._threads, timeout_seconds)
+        if self._far is not None:
+            self._far.forget()
+        return has_ended
 
     def _work(self, decoder: Decoder) -> None:
         while (job := self._todo.get()) is not None and not self._stopped.is_set():
-            self._done.put(self._tiers.do(job, decoder))
+            done = self._tiers.do(job, decoder)
+            self._done.put(done if self._far is None else done._replace(fetched=self._far.new()))
 
 
 def join(threads: Sequence[threading.Thread], timeout_seconds: float) -> bool:

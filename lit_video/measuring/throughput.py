@@ -162,6 +162,8 @@ class Throughput(Callback):
                 "frames": index.num_frames,
                 "seconds": round(index.seconds, 3),
                 "cached": index.num_cached,
+                "requests": index.fetched.requests,
+                "bytes_fetched": index.fetched.num_bytes,
                 "damaged_frames": sum(map(index.num_damaged, index.damaged_videos)),
                 "hdr": index.num_hdr,
             },
@@ -187,6 +189,8 @@ SUMMED = (
     "delivered_frames",
     "decoded_frames",
     "fetched_frames",
+    "requests",
+    "bytes_fetched",
     "reads",
     "skipped_frames",
     "images_from_cpu",
@@ -206,6 +210,8 @@ def measure(loader: VideoLoader, ended: float) -> dict[str, Any]:
         "delivered_frames": counts.delivered_frames,
         "decoded_frames": counts.decoded_frames,
         "fetched_frames": counts.fetched_frames,
+        "requests": counts.requests,
+        "bytes_fetched": counts.bytes_fetched,
         "reads": counts.reads,
         "peak_held_frames": counts.peak_held_frames,
         "slots": loader.budget.slots,
@@ -253,6 +259,8 @@ def total(ranks: list[dict[str, Any]]) -> dict[str, Any]:
     report |= {key: _sum(ranks, key) for key in COPIES}
     report["ledger"] = [fault for rank in ranks for fault in rank["ledger"]]
     report["images_per_s"] = report["images"] / report["seconds"] if report["seconds"] else 0.0
+    for key in ("requests", "bytes_fetched"):
+        report[f"{key}_per_image"] = report[key] / max(1, report["images"])
     report["decode_amplification"] = report["decoded_frames"] / max(1, report["delivered_frames"])
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in report.items()}
 
@@ -328,6 +336,14 @@ def _limits(r: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("open", f"{kept}, of {machine['file_handles']} handles and {machine['memory_gib']} GiB")]
 
 
+def _far(r: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what was asked of stores, where videos are far away."""
+    if not r["requests"]:
+        return []
+    each = f"{r['requests_per_image']:.2f} and {r['bytes_fetched_per_image'] / 1e3:.0f} kB an image"
+    return [("far away", f"{r['requests']} requests, {r['bytes_fetched'] / 1e6:.1f} MB: {each}")]
+
+
 def _hdr(number: Mapping[str, int]) -> list[tuple[str, str]]:
     text = ", ".join(f"{count} {name.upper()}" for name, count in number.items() if count)
     return [("HDR", f"videos: {text}")] if text else []
@@ -343,6 +359,7 @@ def _lines(r: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("images", f"{r['images']} in {r['seconds']:.2f} s, {r['batches']} batches of {r['batch_size']}"),
         ("first batch", f"after {r['time_to_first_batch_s']:.2f} s; waited {r['wait_seconds']:.2f} s in all"),
         ("decoded", f"{r['decoded_frames']} frames in {r['reads']} reads: {r['decode_amplification']:.2f} a frame"),
+        *_far(r),
         ("memory", f"{r['peak_held_frames']} of {r['slots']} slots; look-ahead {r['lookahead']} positions"),
         ("parts", f"{r['sampler']}, {r['decoder']} on {r['device']}, {r['threads']} threads, {r['transform']}"),
         *_limits(r),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import av.error
@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from lit_video.media.picture import NO_MATRIX, NO_RANGE, NO_TRANSFER, Colours
+from lit_video.media.ranges import RangedFile
 
 RGB_MATRIX = 0
 
@@ -34,20 +35,31 @@ def reason_of(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def open_video(path: Path | str, **options: Any) -> InputContainer:
+def open_video(path: Path | str | RangedFile, **options: Any) -> InputContainer:
     """Open the container at `path` for reading. Use it in a `with` block, or close it.
 
     An open decoder with threads of its own that a forked child collects as garbage hangs that child for ever
     (`avcodec_free_context` waits for threads that fork did not copy); hence close early, and `only_stream`.
 
     Args:
-        path: A file.
+        path: A file, or what reads one that is far away.
         options: Further arguments of `av.open`, such as `hwaccel`.
 
     Raises:
         OSError, av.FFmpegError: A file that is not there, or is no container that FFmpeg knows.
     """
+    if isinstance(path, RangedFile):
+        return _open_ranged(path, options)
     return av.open(str(path), **TAGS, **options)
+
+
+def _open_ranged(file: RangedFile, options: dict[str, Any]) -> InputContainer:
+    try:
+        return av.open(cast("Any", file), **TAGS, **options)
+    except Exception:
+        if file.error is not None:  # which FFmpeg took for the end of the file
+            raise file.error from None
+        raise
 
 
 def choose_stream(container: InputContainer) -> VideoStream:

@@ -70,6 +70,10 @@ class DeviceError(LitVideoError):
     """A GPU, a driver or a library that a decoder needs is not there."""
 
 
+class RemoteError(LitVideoError):
+    """A store of files far away that cannot be reached, or lets nobody in."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, and in words what was kept, which the user was told already."""
 

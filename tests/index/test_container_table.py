@@ -31,7 +31,7 @@ KINDS = [
     }.items()
     for ending in endings.split()
 ]
-MADE_BY_IT = ("made", "start_how", "start_target", "start_drop", "start_check")
+MADE_BY_IT = ("made", "start_how", "start_target", "start_drop", "start_check", "start_bytes")
 
 
 def scan(path, how):
