@@ -21,7 +21,7 @@ DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Constants:
-    """Seconds of one core, and bytes.
+    """Seconds of one core, and bytes. The defaults are round: measured where others worked too, or guessed.
 
     Attributes:
         decode_seconds: To decode a frame of 1080p in order, H.264; others in proportion to their pixels.
