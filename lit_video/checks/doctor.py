@@ -129,7 +129,7 @@ def check_far_away() -> str:
     if find_spec("botocore") is None:
         return text
     session = importlib.import_module("botocore.session").get_session()
-    session.set_config_variable("metadata_service_timeout", 0.5)
+    session.set_config_variable("metadata_service_timeout", 1)  # whole seconds: 0.5 would be taken for 0, and refused
     found = session.get_credentials()
     return f"{text}; for s3:// there are {f'credentials ({found.method})' if found else 'no credentials'}"
 
