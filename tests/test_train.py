@@ -24,7 +24,7 @@ KEYS = {
     "sampler", "decoder", "device", "num_workers", "threads", "run_model", "transform", "epochs", "index",
     "skipped_files", "skipped_frames", "images_from_cpu", "short_files", "ledger", "bytes_host_to_device",
     "bytes_device_to_host", "fetched_frames", "keep", "store", "max_open", "max_decoders",
-    "machine",
+    "requests", "bytes_fetched", "requests_per_image", "bytes_fetched_per_image", "machine",
 }  # fmt: skip
 MACHINE = {
     "cpu", "cores", "cores_in_words", "ram_gib", "memory_gib", "file_handles", "gpu", "gpu_ram_gib", "python", "torch",
@@ -56,7 +56,8 @@ class TestReport:
     def test_has_the_keys_of_the_contract(self, run):
         report = run[1]
         assert set(report) == KEYS
-        assert set(report["index"]) == {"videos", "frames", "seconds", "cached", "hdr", "damaged_frames"}
+        told = {"videos", "frames", "seconds", "cached", "hdr", "damaged_frames", "requests", "bytes_fetched"}
+        assert set(report["index"]) == told
         assert set(report["machine"]) == MACHINE
 
     def test_says_how_many_videos_are_hdr_where_some_are(self, run):

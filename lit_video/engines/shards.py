@@ -17,7 +17,7 @@ def in_shards(
     is for a worker at least `least_share`.
 
     >>> [len(shard) for shard in in_shards(range(100), lambda item: 1, 2, 0.1)]
-    [25, 19, 14, 11, 8, 6, 5, 5, 5, 2]
+    [25, 18, 14, 10, 8, 6, 5, 5, 5, 4]
     """
     heavy_first = sorted(items, key=weight, reverse=True)
     # A little for each, lest items without weight be one shard.
