@@ -16,7 +16,7 @@ import av
 import numpy as np
 
 file, draw = io.BytesIO(), np.random.default_rng(0)
-with av.open(file, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+with av.open(file, "w", format="mp4") as container:
     stream = container.add_stream("libx264", 30, options={"bf": "2", "sc_threshold": "0"})
     stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", 10
     for _ in range(50):
