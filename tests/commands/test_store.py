@@ -108,7 +108,8 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, ask):
     command = [sys.executable, "scripts/store.py", *words, "data.threads=1", "data.progress=false"]
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=REPOSITORY, env=environment, **pipes) as process:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs behind a shell is deaf to it
+    with subprocess.Popen(command, cwd=REPOSITORY, env=environment, preexec_fn=heard, **pipes) as process:
         while "3000 of them to decode" not in process.stdout.readline():
             assert process.poll() is None
         while not (tmp_path / "store" / DATA).exists() or (tmp_path / "store" / DATA).stat().st_size < 10**5:

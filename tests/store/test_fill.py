@@ -145,7 +145,7 @@ def test_long_gops_are_kept_piece_by_piece(store, index, monkeypatch):
 
 def test_ctrl_c_keeps_what_is_done(store, index):
     def tell(num_frames):
-        if len(Counting.reads) == 3:
+        if len(Counting.reads) >= 3:  # two threads: it may never be three when one tells
             raise KeyboardInterrupt
 
     before = threading.active_count()
