@@ -138,17 +138,16 @@ def run(name: str, setting: Setting, skip: int, images: int, cold: bool = False)
         "peak_files": watch.peak_files,
         "decode_amplification": _each("decoded_frames", counts, before_clock),
         "reads_per_image": _each("reads", counts, before_clock),
-        "requests_per_image": _each("requests", counts, before_clock),
-        "bytes_fetched_per_image": _each("bytes_fetched", counts, before_clock),
+        "requests_per_image": _each("requests", counts, before_clock) or None,
+        "bytes_fetched_per_image": _each("bytes_fetched", counts, before_clock) or None,
     }
 
 
 def _each(what: str, counts: Counts | None, before: Counts) -> float | None:
-    """Return a count for each frame delivered since `before`; None if there was none, or nobody counts that."""
+    """Return a count for each frame delivered since `before`; None if there was none, or nobody counts."""
     if counts is None or counts.delivered_frames == before.delivered_frames:
         return None
-    more = getattr(counts, what) - getattr(before, what)
-    return more / (counts.delivered_frames - before.delivered_frames) if getattr(counts, what) else None
+    return (getattr(counts, what) - getattr(before, what)) / (counts.delivered_frames - before.delivered_frames)
 
 
 def main() -> None:
