@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -59,8 +58,7 @@ class VideoDataModule(LightningDataModule):
 
     Args:
         root: Folder (searched recursively), file, glob, or a list of these, each of which may be a URL that fsspec
-            opens; or a mapping of these to their shares of
-            each batch, `{"a": 0.7, "b": 0.3}`; None: the demo's clip.
+            opens; or a mapping of these to their shares of each batch, `{"a": 0.7, "b": 0.3}`; None: the demo's clip.
         sampler: Factory `(samples, seed) -> Sampler`, such as a sampler's class or a `functools.partial` of it.
         decoder: Factory `(index, size) -> Decoder`, likewise.
         transform: A `Transform` (`lit_video.training.transforms`) for training, called with images and draws on the
@@ -515,10 +513,10 @@ class VideoDataModule(LightningDataModule):
         """Return where a rank that looked at the files has what it found, so that the others of its machine map it."""
         if not _are_ranks():
             return {}
-        here, indices = socket.gethostname(), {} if self._stages is None else self._stages.indices
+        here, indices = name_of_machine(), {} if self._stages is None else self._stages.indices
         found: list[Any] = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(found, (here, indices))
-        made = next((indices for host, indices in found if host == here and indices), {})
+        made = next((indices for machine, indices in found if machine == here and indices), {})
         # Machines of one name, or containers, may not see each other's folders.
         return made if all(folder.exists() for folder in made.values()) else {}
 

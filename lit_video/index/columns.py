@@ -113,11 +113,14 @@ class Columns:
             check=int(self.start_check[row]),
         )
 
+    def start_row(self, video_id: int, frame: int) -> int:
+        """Return the row of a video's first start at or behind a frame index, or the row behind its last one."""
+        begin, end = self.start_offset[video_id : video_id + 2]
+        return int(begin + self.start_frame[begin:end].searchsorted(frame))
+
     def bytes_from(self, video_id: int, frame: int) -> tuple[int, int] | None:
         """Return where in a file lies what decoding from the start at a frame index needs, or None: nobody knows."""
-        begin, end = self.start_offset[video_id : video_id + 2].tolist()
-        row = begin + int(np.searchsorted(self.start_frame[begin:end], frame))
-        first, last = self.start_bytes[row].tolist()
+        first, last = self.start_bytes[self.start_row(video_id, frame)].tolist()
         return (first, last) if last else None
 
     def damage(self, video_id: int, names: Sequence[str]) -> list[Run]:

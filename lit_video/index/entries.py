@@ -113,13 +113,12 @@ class Entries:
         """Return what is known of a file of which only the bytes can tell if it is this one, as lines for `known`."""
         alike, here = self._of_size.get(file.size_bytes, set()), self._at.get(file.path, ())
         contents = sorted({*here, *(alike if len(alike) <= MOST_ALIKE else ())})
-        found = [(content, packed) for content in contents if (packed := self._packed(content)) is not None]
-        return tuple(
-            # As at this path, where it was; else at none.
-            line_of(Record(File(file.path if content in here else "", file.size_bytes, -1)._asdict() | head, text))
-            for content, (made_by, text) in found
-            for head in [{"content": content, "made_by": made_by}]
-        )
+        lines = list[bytes]()
+        for content in contents:
+            if (found := self._packed(content)) is not None:
+                there = File(file.path if content in here else "", file.size_bytes, -1)  # or at no path
+                lines.append(line_of(Record({**there._asdict(), "content": content, "made_by": found[0]}, found[1])))
+        return tuple(lines)
 
     @cached_property
     def _of_size(self) -> dict[int, set[str]]:

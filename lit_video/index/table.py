@@ -145,7 +145,7 @@ class VideoIndex:
 
     def for_workers(self) -> VideoIndex:
         """Return what decoding needs of this index, so that nothing is pickled of which there is one for each video."""
-        return replace(self, described=None, named_by=None)
+        return replace(self, described=None, named_by=None, known_as=None)
 
     @property
     def label(self) -> Any:
@@ -310,11 +310,11 @@ class VideoIndex:
         Raises:
             LookupError: Decoding cannot begin there.
         """
-        begin, end = self.columns.start_offset[video_id : video_id + 2]
-        row = int(begin + self.columns.start_frame[begin:end].searchsorted(frame))
-        if row == end or self.columns.start_frame[row] != frame:
+        c = self.columns
+        row = c.start_row(video_id, frame)
+        if row == c.start_offset[video_id + 1] or c.start_frame[row] != frame:
             raise LookupError(f"{self.path(video_id)}: decoding cannot begin at frame {frame}")
-        return self.columns.start_at(row)
+        return c.start_at(row)
 
     def checks_of_table(self, video_id: int) -> Int64[np.ndarray, " frames"]:
         """Return what each frame's packet is known by, of a video indexed from its container's table; else nothing."""
@@ -334,9 +334,8 @@ class VideoIndex:
 
     def start_before(self, video_id: int, frame: int, back: int) -> Start | None:
         """Return the start that lies `back` starts before the one at frame index `frame`, or None."""
-        begin, end = self.columns.start_offset[video_id : video_id + 2]
-        row = int(begin + self.columns.start_frame[begin:end].searchsorted(frame)) - back
-        return self.columns.start_at(row) if row >= begin else None
+        row = self.columns.start_row(video_id, frame) - back
+        return self.columns.start_at(row) if row >= self.columns.start_offset[video_id] else None
 
     def starts(self, video_id: int) -> list[Start]:
         """Return all places of a video from which decoding can begin, ascending."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from lit_video.decoders.form import Form, check_form
 from lit_video.decoders.geometry import parse_size
 from lit_video.index import VideoIndex
+from lit_video.index.far_videos import REMOTE_BYTES
 from lit_video.loading.faults import POLICIES
 from lit_video.loading.keep import KEEPS
 from lit_video.planning.sharding import SHARDS
@@ -37,7 +38,7 @@ def check_arguments(
     store: str | Path | None = None,
     store_bytes: int | None = None,
     store_packing: str = "lossless",
-    remote_bytes: int = 2**28,
+    remote_bytes: int = REMOTE_BYTES,
     dtype: str = "uint8",
     channels: int = 3,
 ) -> None:
@@ -63,7 +64,9 @@ def check_arguments(
     if store_bytes is not None and (not isinstance(store_bytes, int) or store_bytes < 1):
         raise ValueError(f"store_bytes must be a whole number of at least 1, such as {2**33}, got {store_bytes!r}")
     if not isinstance(remote_bytes, int) or remote_bytes < 1:
-        raise ValueError(f"remote_bytes must be a whole number of at least 1, such as {2**28}, got {remote_bytes!r}")
+        raise ValueError(
+            f"remote_bytes must be a whole number of at least 1, such as {REMOTE_BYTES}, got {remote_bytes!r}"
+        )
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
     for name, value in (("batch_size", batch_size), ("lookahead", 1 if lookahead is None else lookahead)):

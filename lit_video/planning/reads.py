@@ -95,3 +95,15 @@ def reads_in_order(index: VideoIndex, video_id: int, frames: Int64[np.ndarray, "
     for gop in np.split(np.arange(len(frames)), cuts):
         in_gop = tuple(frames[gop].tolist())
         yield GopRead(video_id, int(starts[gop[0]]), in_gop, ((0,),) * len(in_gop))
+
+
+def in_runs(frames: Int64[np.ndarray, " n"]) -> tuple[tuple[int, int], ...]:
+    """Return the runs of ascending numbers, first and last.
+
+    >>> in_runs(np.array([2, 3, 4, 7]))
+    ((2, 4), (7, 7))
+    """
+    if not len(frames):
+        return ()
+    runs = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
+    return tuple((int(run[0]), int(run[-1])) for run in runs)

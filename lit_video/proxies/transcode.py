@@ -18,7 +18,7 @@ from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import VideoIndex
 from lit_video.index.scan import Entry, NotAVideo, scan_file
 from lit_video.media.picture import LIMITED_RANGE
-from lit_video.planning.reads import GopRead, reads_in_order
+from lit_video.planning.reads import GopRead, in_runs, reads_in_order
 from lit_video.proxies.settings import Settings
 from lit_video.support.errors import DecodeError
 
@@ -105,9 +105,7 @@ class _Writer:
         if self._last is None:
             raise NoProxyError("none of its frames could be decoded")
         self._repeat_till(len(self._pts))
-        lost = np.array(self._lost, np.int64)
-        runs = np.split(lost, np.flatnonzero(np.diff(lost) > 1) + 1) if len(lost) else []
-        return tuple((int(run[0]), int(run[-1])) for run in runs)
+        return in_runs(np.array(self._lost, np.int64))
 
     def _write(self) -> None:
         """Hand on what was taken last, as far as all before it is there."""

@@ -15,20 +15,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Int64
 
 from lit_video.decoders.base import Decoder
-from lit_video.decoders.form import form_of
 from lit_video.engines.base import Engine, Work
 from lit_video.engines.driver import work_off
 from lit_video.index import VideoIndex
-from lit_video.planning.reads import GopRead, reads_in_order
+from lit_video.planning.reads import GopRead, in_runs, reads_in_order
 from lit_video.store.fill import Filled, MakeDecoder, look_of, missing_reads
 from lit_video.store.frames import FrameStore
-from lit_video.store.keeper import Keeper
+from lit_video.store.keeper import decode_to_pack
 from lit_video.store.packing import Packing
-from lit_video.support.errors import DataError, DecodeError
+from lit_video.support.errors import DataError
 
 INCOMING = "incoming"  # in the store's folder: files on their way into it
 NUMBER, CHECKSUM = np.dtype("<i8"), 4  # of the numbers in a file, and bytes of the checksum at its end
@@ -48,9 +46,7 @@ class Piece(NamedTuple):
     @staticmethod
     def of(reads: Sequence[GopRead]) -> Piece:
         """Return the piece that reads of one video make."""
-        frames = np.concatenate([read.frame_indices for read in reads])
-        runs = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
-        return Piece(reads[0].video_id, tuple((int(run[0]), int(run[-1])) for run in runs))
+        return Piece(reads[0].video_id, in_runs(np.concatenate([read.frame_indices for read in reads])))
 
     @property
     def name(self) -> str:
@@ -181,11 +177,7 @@ def _decode(
             frames.append(wanted[place])
             packed.append(packing.pack(frame))
 
-        form = form_of(decoder, size)
-        out = Keeper({}, torch.empty(form.shape, dtype=form.samples), len(wanted), keep)
-        with contextlib.suppress(DecodeError):  # what did not come is counted
-            decoder.decode(read, out)
-        out.finish()
+        decode_to_pack(decoder, read, size, keep)
     _write(folder, piece, frames, packed)
 
 

@@ -7,18 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from jaxtyping import Bool
 
 from lit_video.decoders.base import Decoder
-from lit_video.decoders.form import form_of
 from lit_video.index import VideoIndex
 from lit_video.planning.planner import GopRead
 from lit_video.planning.reads import reads_in_order
 from lit_video.store.collected import Collected
 from lit_video.store.frames import FrameStore
-from lit_video.store.keeper import Keeper
-from lit_video.support.errors import DataError, DecodeError
+from lit_video.store.keeper import decode_to_pack
+from lit_video.support.errors import DataError
 
 MakeDecoder = Callable[[VideoIndex, tuple[int, int]], Decoder]
 
@@ -177,15 +175,7 @@ class _Crew:
         """Decode one read and keep what comes out of it."""
         collected, origin = Collected(self._store), int(self._index.offset[read.video_id])
         frame_ids = [origin + frame for frame in read.frame_indices]
-        form = form_of(decoder, self._size)
-        memory = torch.empty(form.shape, dtype=form.samples)
-        out = Keeper({}, memory, len(frame_ids), lambda place, frame: collected.add(frame_ids[place], frame))
-        lost = 0
-        try:
-            decoder.decode(read, out)
-        except DecodeError as error:
-            lost = len(error.missing)
-        out.finish()
+        lost = decode_to_pack(decoder, read, self._size, lambda place, frame: collected.add(frame_ids[place], frame))
         collected.put()
         with self._lock:
             self._filled.kept += collected.num_kept

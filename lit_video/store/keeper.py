@@ -10,6 +10,13 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from lit_video.decoders.base import Decoder
+from lit_video.decoders.form import form_of
+from lit_video.planning.reads import GopRead
+from lit_video.support.errors import DecodeError
+
+Pack = Callable[[int, UInt8[np.ndarray, "channels height row"]], None]
+
 
 class Keeper(Sequence[Tensor]):
     """`out` for `Decoder.decode`, when frames are wanted that nobody waits for: a whole GOP in the memory of one frame.
@@ -31,7 +38,7 @@ class Keeper(Sequence[Tensor]):
         out: Mapping[int, Tensor],
         memory: Tensor,
         num_frames: int,
-        pack: Callable[[int, UInt8[np.ndarray, "channels height row"]], None],
+        pack: Pack,
     ) -> None:
         self._out, self._num_frames, self._pack = out, num_frames, pack
         self._frame = memory
@@ -60,3 +67,22 @@ class Keeper(Sequence[Tensor]):
         if self._place is not None:
             place, self._place = self._place, None
             self._pack(place, self._frame.view(torch.uint8).numpy())
+
+
+def decode_to_pack(decoder: Decoder, read: GopRead, size: tuple[int, int], pack: Pack) -> int:
+    """Decode a read in the memory of one frame, and return how many of its frames did not come.
+
+    Args:
+        decoder: On the CPU.
+        read: That nobody waits for.
+        size: Height and width of a frame.
+        pack: As `Keeper` takes it.
+    """
+    form, lost = form_of(decoder, size), 0
+    out = Keeper({}, torch.empty(form.shape, dtype=form.samples), len(read.frame_indices), pack)
+    try:
+        decoder.decode(read, out)
+    except DecodeError as error:
+        lost = len(error.missing)
+    out.finish()
+    return lost
