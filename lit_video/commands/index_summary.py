@@ -47,7 +47,7 @@ def _how_made(index: VideoIndex) -> str:
         rate = f"{index.num_frames / seconds:.0f} frames/s, {rate}"
     made = Counter(index.made(video_id) for video_id in range(index.num_videos))
     tables = f"{made['table']} from their tables, " if made["table"] else ""
-    told = f"{made['exact']} from packets, {tables}{made['decoded']} decoded once"
+    told = f"{made['exact'] + made['tried']} from packets, {tables}{made['decoded']} decoded once"
     return f"{files}, {told}, in {index.seconds:.2f} s ({rate})"
 
 

@@ -214,11 +214,11 @@ class CuvidDecoder:
 
     def _open_codec(self, stream: VideoStream, video_id: int) -> GpuCodec:
         skips = self._route == "hwaccel"
-        if not skips and self._index.made(video_id) == "decoded":
+        if not skips and self._index.is_counted(video_id):
             # Its frames were counted as FFmpeg's parser finds them, and NVIDIA's may find others.
             raise DeviceError(
-                f"{self._index.path(video_id)}: decoder.route=cuvid finds frames by timestamps, which this file does"
-                " not have for all.\nUse decoder.route=hwaccel, the default"
+                f"{self._index.path(video_id)}: decoder.route=cuvid finds frames by timestamps alone, which does"
+                " not do in this file.\nUse decoder.route=hwaccel, the default"
             )
         return GpuCodec(self._codecs(stream, video_id), partial(refusal, self._index, video_id), skips)
 

@@ -27,6 +27,7 @@ from lit_video.planning.planner import GopRead
 
 # Starts before one at which reading cannot begin, counted backwards, that are tried in its place.
 EARLIER = (1, 4, 16)
+DAMAGED = "its picture is damaged, or one that it refers to"
 OTHER_PACKET = "its packet is damaged, or not the one that the container's table tells of; data.scan=packets tells more"
 
 
@@ -50,7 +51,8 @@ class OpenVideo:
         self._trust_flags, self._lost = trust_flags, lost
         self._path = index.path(video_id)
         self._pts = index.pts_of(video_id)
-        self._exact, self._codec_name = index.made(video_id) != "decoded", index.codec(video_id)
+        self._exact, self._codec_name = not index.is_counted(video_id), index.codec(video_id)
+        self._is_told = index.made(video_id) == "tried"  # counted, and the packets tell each picture's time
         self._checks = index.checks_of_table(video_id)
         # Safe under this rule only: H.264, one thread, a pts for each packet that names one picture. HEVC, AV1 and
         # MPEG-4 gave wrong or missing pictures when they were skipped.
@@ -270,7 +272,7 @@ class OpenVideo:
             if picture.pts is None or picture.pts < begin:
                 continue
             if picture.is_corrupt and self._trust_flags:
-                self.cause = self.cause or "its picture is damaged, or one that it refers to"
+                self.cause = self.cause or DAMAGED
                 return picture.pts
             frame_index = wanted.pop(picture.pts, None)
             if frame_index is not None:
@@ -289,7 +291,9 @@ class OpenVideo:
                 return
             packets = self._go_to(place)
             if packets is not None:
-                yield from self._count(packets, wanted, place.drop == OWN)
+                complains = yield from self._count(packets, wanted, place.drop == OWN)
+                if complains and self._is_told:  # it is damaged: nobody says that it was decoded whole before
+                    return
             if wanted and place.how is not Seek.BEGINNING:
                 self._lost.add(place.frame)
 
@@ -345,29 +349,35 @@ class OpenVideo:
         return packets
 
     def _count(
-        self, packets: Iterable[Packet | None], wanted: set[int], is_strict: bool
-    ) -> Iterator[tuple[int, VideoFrame]]:
+        self, packets: Iterable[Packet | None], wanted: set[int], is_own: bool
+    ) -> Generator[tuple[int, VideoFrame], None, bool]:
         """Feed packets, the last one that drains the decoder too, until all wanted pictures are out.
 
         Args:
             packets: What to feed.
             wanted: Frames that did not come out yet; those that do are taken away.
-            is_strict: Counting begins with the picture that carries its frame index, and ends where the decoder
+            is_own: Counting begins with the picture that carries its frame index, and ends where the decoder
                 complains. Otherwise what was tried gives the right pictures, errors or not.
+
+        Returns:
+            Whether the decoder complained.
         """
         frame, self._next_frame = self._next_frame, None
         assert frame is not None
-        counts, failed = not is_strict or frame != self._began, False
+        is_strict = is_own or self._is_told
+        counts, failed, complains = not is_own or frame != self._began, False, False
         for packet in packets:
             if packet is not None and is_left_out(packet, self._left_out):
                 continue
             pictures, error = self._try_to_decode(packet)
-            failed = failed or (error and counts)
+            failed = complains = complains or (error and counts)
             for picture in pictures:
                 counts = counts or number_of(picture) == frame
                 if not counts:
                     continue
-                failed = failed or picture.is_corrupt
+                if picture.is_corrupt:
+                    complains, self.cause = True, self.cause or DAMAGED
+                failed = complains or (self._is_told and not self._is_of(frame, picture))
                 if failed and is_strict:
                     break
                 if frame in wanted and frame >= self._began:
@@ -380,6 +390,11 @@ class OpenVideo:
                 break
         if failed:  # such a decoder is not for anything else
             self._codec.spoil()
+        return complains
+
+    def _is_of(self, frame: int, picture: VideoFrame) -> bool:
+        """Tell whether a picture has the time of a frame."""
+        return frame < len(self._pts) and picture.pts == int(self._pts[frame])
 
 
 def check_unchanged(index: VideoIndex, video_id: int) -> None:

@@ -97,10 +97,10 @@ class TorchCodecDecoder:
                 f"{self._index.path(read.video_id)}: torchcodec on a GPU reads no files far away.\n"
                 "Use decoder=cuvid or decoder=pyav for these videos, or decoder.device=cpu"
             )
-        if self._index.made(read.video_id) == "decoded" and self.device.type != "cpu":
+        if self._index.is_counted(read.video_id) and self.device.type != "cpu":
             raise DeviceError(
-                f"{self._index.path(read.video_id)}: torchcodec finds frames by their times, and those of this file"
-                " do not tell its frames apart.\nUse decoder=pyav for these videos, or decoder.device=cpu"
+                f"{self._index.path(read.video_id)}: torchcodec finds frames by their times alone, which does"
+                " not do in this file.\nUse decoder=pyav for these videos, or decoder.device=cpu"
             )
         if self.device.type != "cpu":
             self._decode(read, out)

@@ -16,7 +16,8 @@ from lit_video.index.scan import Entry
 from lit_video.index.truth import Start
 from lit_video.media.container import Seek
 
-MADE = ("exact", "decoded", "table")
+MADE = ("exact", "decoded", "table", "tried")
+COUNTED = frozenset({"decoded", "tried"})  # whose pictures are counted from places that were tried
 
 
 class Skipped(NamedTuple):
@@ -116,7 +117,8 @@ class Columns:
     def start_row(self, video_id: int, frame: int) -> int:
         """Return the row of a video's first start at or behind a frame index, or the row behind its last one."""
         begin, end = self.start_offset[video_id : video_id + 2]
-        return int(begin + self.start_frame[begin:end].searchsorted(frame))
+        # A number of another type would have the whole column converted at each call.
+        return int(begin + self.start_frame[begin:end].searchsorted(self.start_frame.dtype.type(frame)))
 
     def bytes_from(self, video_id: int, frame: int) -> tuple[int, int] | None:
         """Return where in a file lies what decoding from the start at a frame index needs, or None: nobody knows."""

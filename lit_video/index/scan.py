@@ -1,8 +1,9 @@
 """One video file -> one entry of the index: its packets are read, its pictures are not decoded.
 
 Where each picture stands alone, the container's own table may do in the place of the packets (`container_table.py`).
-Two things are decoded all the same. The first picture, because PyAV tells rotation, colour and the pixel format that
-the decoder makes only of pictures. And every picture, where packets cannot be trusted to say which pictures will come
+Some is decoded all the same. The first picture, because PyAV tells rotation, colour and the pixel format that
+the decoder makes only of pictures. What comes behind a few keyframes, where a container does not seek as it is told
+(`ways.py`). And every picture, where packets cannot be trusted to say which pictures will come
 out (`truth.py`): then the entry is marked `decoded`.
 """
 
@@ -38,7 +39,8 @@ from lit_video.index.damage import Packets, Run, runs_of
 from lit_video.index.digest import UNKNOWN
 from lit_video.index.pieces import decode_in_pieces
 from lit_video.index.trials import find_starts
-from lit_video.index.truth import Start, damage_between, second_look, starts_hold
+from lit_video.index.truth import Start, damage_between, remembers_its_beginning, second_look, starts_hold
+from lit_video.index.ways import tried_starts
 from lit_video.media.container import (
     SHORT,
     UNREADABLE,
@@ -91,8 +93,9 @@ class Entry:
         pixel_format: FFmpeg's name of the format that the decoder makes.
         matrix: FFmpeg's number of the colour matrix, the first picture's own or the container's (2: not tagged).
         range: FFmpeg's number of the colour range, likewise (0: not tagged, 1: limited, 2: full).
-        made: `exact` (from packets), `table` (from the container's table of them) or `decoded` (all pictures were
-            decoded once).
+        made: `exact` (from packets), `tried` (from packets, in a container that does not seek as it is told: some
+            places were tried), `table` (from the container's table of packets) or `decoded` (all pictures were decoded
+            once).
         pts: Of each picture in presentation order; where `decoded`, as the decoder gave it, ascending or not.
         starts: Where decoding can begin, ascending, frame 0 first.
         damage: Frames that are damaged, ascending.
@@ -187,10 +190,13 @@ def _scan(
             packets = _read(again, only_stream(again, stream.index), common, doubtful)
     packets.seen.note_gaps()
     seekable = not SEEKABLE_BY_TIME.isdisjoint(container.format.name.split(","))
-    if seekable and packets.can_be_trusted() and starts_hold(path, stream.index, packets.recovery_points()):
-        frames = packets.frames()
-    else:
-        frames = _decode(path, stream, packets.seen)
+    frames = None
+    if packets.can_be_trusted():
+        if not seekable:
+            frames = packets.tried_frames(path)
+        elif starts_hold(path, stream.index, packets.recovery_points()):
+            frames = packets.frames()
+    frames = frames or _decode(path, stream, packets.seen)
     return entry_of(container, stream, packets, frames, said, crop)
 
 
@@ -410,6 +416,22 @@ class StreamPackets:
         targets = dict(zip(frames, keyframes.tolist(), strict=True))  # of several at one frame, the last
         starts = [Start(frame, Seek.TIME, target) for frame, target in targets.items() if frame < len(pts)]
         return Frames("exact", pts, starts, self.damage(), places=self._places_from(pts, starts))
+
+    def tried_frames(self, path: Path) -> Frames | None:
+        """Return pts in presentation order, and starts that were tried: not every container seeks as it is told.
+
+        None where anything is out of the ordinary: then all is decoded.
+        """
+        assert self.first_picture is not None
+        seen, pixel_format = self.seen, self.first_picture.format.name
+        remembers = remembers_its_beginning(self.codec, pixel_format)
+        if remembers or seen.common or seen.may_hide_losses or any(seen.why) or self._hidden_pts:
+            return None
+        if self._recovery_points:  # what the encoder says of itself is tried picture by picture
+            return None
+        pts = np.sort(np.array(self.pts, np.int64))
+        starts = tried_starts(path, self.stream.index, seen, pts)
+        return None if starts is None else Frames("tried", pts, starts)
 
     def _places_from(self, pts: Int64[np.ndarray, " frames"], starts: Sequence[Start]) -> list[tuple[int, int]]:
         """Return for each start the bytes from its packet to the end of the last one of its frames, as stored."""

@@ -19,7 +19,7 @@ from jaxtyping import Float64, Int, Int64
 from lit_video.engines.base import Engine
 from lit_video.index.build import build
 from lit_video.index.changes import NewTimes
-from lit_video.index.columns import MADE, Columns, Skipped, Stored
+from lit_video.index.columns import COUNTED, MADE, Columns, Skipped, Stored
 from lit_video.index.damage import Run
 from lit_video.index.entries import libavcodec
 from lit_video.index.far_videos import FarVideos
@@ -253,8 +253,12 @@ class VideoIndex:
         return self.names[int(self.columns.pixel_format[video_id])]
 
     def made(self, video_id: int) -> str:
-        """Return how a video's entry was made: `exact` from packets, from its container's `table`, `decoded` once."""
+        """Return how a video's entry was made: `exact` or `tried` from packets, from a `table`, or all `decoded`."""
         return MADE[self.columns.made[video_id]]
+
+    def is_counted(self, video_id: int) -> bool:
+        """Return whether a video's pictures are counted from places that were tried: seeking by time will not do."""
+        return self.made(video_id) in COUNTED
 
     def presentation(self, video_id: int) -> Presentation:
         """Return how a video's stored pictures are to be shown."""
@@ -328,9 +332,9 @@ class VideoIndex:
 
     def gop_end(self, video_id: int, frame: int) -> int:
         """Return the frame index behind the GOP that begins at frame index `frame`."""
-        starts = self.columns.start_frame[slice(*self.columns.start_offset[video_id : video_id + 2].tolist())]
-        row = int(np.searchsorted(starts, frame, side="right"))
-        return int(starts[row]) if row < len(starts) else int(self.lengths[video_id])
+        row = self.columns.start_row(video_id, frame + 1)
+        is_last = row == self.columns.start_offset[video_id + 1]
+        return int(self.lengths[video_id]) if is_last else int(self.columns.start_frame[row])
 
     def start_before(self, video_id: int, frame: int, back: int) -> Start | None:
         """Return the start that lies `back` starts before the one at frame index `frame`, or None."""

@@ -114,14 +114,23 @@ def _common_way(trials: _Trials, candidates: Sequence[Candidate]) -> int | None:
     """Return the way on which each of some regular keyframes, evenly spread, is a start, or None."""
     ends = [candidate.frame for candidate in candidates[1:]] + [len(trials.truth.sums)]
     regular = [pair for pair in zip(candidates, ends, strict=False) if pair[0].is_regular]
-    places = sorted({round(place * (len(regular) - 1) / (TRIED - 1)) for place in range(TRIED)}) if regular else []
-    order = [*places[::-2], *places[-2::-2][::-1]]  # the last first, whose end drains the decoder; then to and fro
+    order = to_and_fro(len(regular), TRIED)
     for way in range(NUM_WAYS):
         if order and all(trials.own(regular[place][0], way, regular[place][1]) for place in order):
             return way
         if trials.landed:  # on another way it would begin at the same packet
             return None
     return None
+
+
+def to_and_fro(length: int, most: int) -> list[int]:
+    """Return some places of a list, evenly spread: the last first, whose end drains the decoder; then to and fro.
+
+    >>> to_and_fro(9, 5), to_and_fro(2, 5), to_and_fro(0, 5)
+    ([8, 4, 0, 2, 6], [1, 0], [])
+    """
+    places = sorted({round(place * (length - 1) / (most - 1)) for place in range(most)}) if length else []
+    return [*places[::-2], *places[-2::-2][::-1]]
 
 
 def _walk(trials: _Trials, candidates: Sequence[Candidate], way: int | None, end: int) -> tuple[list[Start], int]:

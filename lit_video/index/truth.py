@@ -92,12 +92,10 @@ class Truth:
 
     @property
     def is_even(self) -> bool:
-        """Whether all pictures look alike, and nothing of the file's first packets matters later.
-
-        A palette does, and x264's version, by which decoders of 4:4:4 go.
-        """
-        remembers = any(form == "pal8" or (codec == "h264" and "420" not in form) for codec, form, *_ in self.looks)
-        return len(self.looks) == 1 and not remembers
+        """Whether all pictures look alike, and nothing of the file's first packets matters later."""
+        return len(self.looks) == 1 and not any(
+            remembers_its_beginning(codec, pixel_format) for codec, pixel_format, *_ in self.looks
+        )
 
     def pictures(self, begin: int, end: int | None = None) -> list[tuple[int | None, int, int, bool]]:
         """Return time, checksum, packet's number and kind of the pictures of some frames."""
@@ -107,6 +105,11 @@ class Truth:
     def ends(self) -> list[int]:
         """Return the frames that are damaged, or that come after damage, ascending: what is sound ends before them."""
         return sorted(self.breaks | {frame for frame, why in enumerate(self.why) if why})
+
+
+def remembers_its_beginning(codec: str, pixel_format: str) -> bool:
+    """Tell whether a decoder goes by what the file's first packets told: a palette; x264's version, in 4:4:4."""
+    return pixel_format == "pal8" or (codec == "h264" and "420" not in pixel_format)
 
 
 def watch_packets(path: Path, stream_index: int) -> Packets:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
 # FFmpeg's numbers (AVColorSpace, AVColorRange, AVColorTransferCharacteristic).
@@ -122,8 +124,15 @@ def right_angle(degrees: float) -> int:
 
 def plane_rows(frame: VideoFrame, index: int) -> np.ndarray:
     """Return plane `index` of a picture in system memory: uint8 [height, bytes per row], padding cut off, no copy."""
-    pixel_bytes = sum((c.bits + 7) // 8 for c in frame.format.components if c.plane == index)
-    return rows_of(frame.planes[index], pixel_bytes)
+    return rows_of(frame.planes[index], _pixel_bytes(frame.format.name)[index])
+
+
+@cache
+def _pixel_bytes(pixel_format: str) -> tuple[int, ...]:
+    """Return how many bytes a pixel has in each plane of a format that FFmpeg names so."""
+    components = VideoFormat(pixel_format).components
+    planes = range(max(c.plane for c in components) + 1)
+    return tuple(sum((c.bits + 7) // 8 for c in components if c.plane == plane) for plane in planes)
 
 
 def rows_of(plane: Any, pixel_bytes: int) -> np.ndarray:
@@ -135,7 +144,8 @@ def rows_of(plane: Any, pixel_bytes: int) -> np.ndarray:
 
 def checksum(frame: VideoFrame) -> int:
     """Return a 32-bit checksum of every stored sample of a picture, before any conversion, and of its palette."""
-    value = zlib.crc32(bytes(frame.planes[1])[:PALETTE_BYTES]) if frame.format.name == "pal8" else 0
-    for index in range(max(c.plane for c in frame.format.components) + 1):
-        value = zlib.crc32(plane_rows(frame, index).tobytes(), value)
+    pixel_format, planes = frame.format.name, frame.planes
+    value = zlib.crc32(bytes(planes[1])[:PALETTE_BYTES]) if pixel_format == "pal8" else 0
+    for plane, pixel_bytes in zip(planes, _pixel_bytes(pixel_format), strict=False):
+        value = zlib.crc32(rows_of(plane, pixel_bytes).tobytes(), value)
     return value

@@ -69,7 +69,7 @@ def alone(index, frame):
 def test_the_table_tells_what_packets_tell(ending, codec, tmp_path):
     path = write(tmp_path / f"a.{ending}", codec)
     packets, table, auto = (scan(path, how) for how in ("packets", "table", "auto"))
-    assert (packets.made(0) in ("exact", "decoded"), table.made(0)) == (True, "table")
+    assert (packets.made(0) in ("exact", "tried", "decoded"), table.made(0)) == (True, "table")
     assert auto.made(0) == (packets.made(0) if codec == "mjpeg" else "table")
     for name in set(packets.columns.names_of_columns()) - set(MADE_BY_IT):
         assert np.array_equal(getattr(packets.columns, name), getattr(table.columns, name)), name

@@ -150,7 +150,7 @@ class TestReuse:
         assert len(read) == 2
 
     def test_another_libavcodec_decodes_anew_what_was_decoded(self, folder, tmp_path, scans, monkeypatch):  # noqa: F811
-        write_stamped(folder / "3.ts", 20, 3)
+        write_stamped(folder / "3.ts", 20, 3, "mpeg2video")
         index = scan(folder, tmp_path / "index")
         assert [index.made(video_id) for video_id in range(4)] == ["exact"] * 3 + ["decoded"]
         scans.clear()

@@ -140,7 +140,7 @@ class TestRefused:
             VideoDataModule(index="x", exclude=["*_proxy.mp4"])
 
     def test_what_another_libavcodec_decoded_is_told_of(self, tmp_path, monkeypatch):
-        write_stamped(tmp_path / "3.ts", 20, 3)
+        write_stamped(tmp_path / "3.ts", 20, 3, "mpeg2video")
         monkeypatch.setattr("lit_video.index.build.libavcodec", lambda: "1.2.3")
         scan(tmp_path / "3.ts", tmp_path / "index")
         monkeypatch.undo()

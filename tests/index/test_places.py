@@ -10,12 +10,13 @@ import pytest
 from lit_video.checks.stamps import write_stamped
 from lit_video.checks.verify import verify
 from lit_video.decoders.reader import OpenVideos
-from lit_video.index import VideoIndex, pieces, trials
+from lit_video.index import VideoIndex, pieces, trials, ways
 from lit_video.index.pieces import decode_in_pieces
 from lit_video.index.truth import OWN, decode_sequentially, watch_packets
 from lit_video.media.container import Seek
 from lit_video.media.picture import checksum
 from lit_video.planning.planner import GopRead
+from lit_video.support.errors import DecodeError
 from tests.damaged import lose, whole
 from tests.zoo import PIXEL_FORMATS, TRAPS, retimed
 
@@ -46,39 +47,48 @@ def read(videos, index, *frames):
 @pytest.fixture
 def tried(monkeypatch):
     """Numbers of the keyframes that were tried, each as often as it was."""
-    found, own = [], trials._Trials.own
+    found, own, agrees = [], trials._Trials.own, ways._Trial.agrees
 
     def spy(self, candidate, way, end):
         found.append(candidate.keyframe.number)
         return own(self, candidate, way, end)
 
+    def spy_told(self, keyframe, frame, end, way):
+        found.append(keyframe.number)
+        return agrees(self, keyframe, frame, end, way)
+
     monkeypatch.setattr(trials._Trials, "own", spy)
+    monkeypatch.setattr(ways._Trial, "agrees", spy_told)
     return found
 
 
 @pytest.mark.parametrize(
-    ("ending", "codec", "gop", "b_frames"),
+    ("ending", "codec", "gop", "b_frames", "made"),
     [
-        ("avi", "mjpeg", 1, 0),
-        ("avi", "rawvideo", 1, 0),
-        ("avi", "huffyuv", 1, 0),
-        ("avi", "ffv1", 1, 0),
-        ("avi", "mpeg4", 2, 0),
-        ("avi", "libx264", 2, 0),
-        ("ts", "libx264", 2, 0),
-        ("ts", "libx264", 4, 2),
-        ("ts", "mpeg2video", 3, 0),
-        ("m2ts", "mpeg2video", 4, 2),
-        ("mpg", "libx264", 2, 0),
-        ("mpg", "mpeg2video", 3, 0),
-        ("mpg", "mpeg2video", 4, 2),
-        ("flv", "libx264", 2, 0),
+        ("avi", "mjpeg", 1, 0, "tried"),
+        ("avi", "rawvideo", 1, 0, "decoded"),
+        ("avi", "huffyuv", 1, 0, "decoded"),
+        ("avi", "ffv1", 1, 0, "decoded"),
+        ("avi", "mpeg4", 2, 0, "decoded"),
+        ("avi", "libx264", 2, 0, "tried"),
+        ("ts", "libx264", 2, 0, "tried"),
+        ("ts", "libx264", 4, 2, "tried"),
+        ("ts", "libx265", 4, 2, "tried"),
+        ("ts", "mpeg2video", 3, 0, "decoded"),
+        ("m2ts", "mpeg2video", 4, 2, "decoded"),
+        ("mpg", "libx264", 2, 0, "decoded"),
+        ("mpg", "mpeg2video", 3, 0, "decoded"),
+        ("mpg", "mpeg2video", 4, 2, "decoded"),
+        ("flv", "libx264", 2, 0, "tried"),
+        ("flv", "libx265", 4, 2, "tried"),
+        ("nut", "libx264", 4, 2, "tried"),
     ],
 )
-def test_every_keyframe_is_a_place(ending, codec, gop, b_frames, tmp_path, tried):
+def test_every_keyframe_is_a_place(ending, codec, gop, b_frames, made, tmp_path, tried):
     index = scan(write(tmp_path / f"a.{ending}", codec, gop, b_frames))
     starts = index.starts(0)
-    assert index.made(0) == "decoded"
+    assert index.made(0) == made
+    assert tried
     assert len(starts) >= MANY - 2
     assert max(np.diff([start.frame for start in starts])) <= 2 * gop
     assert len(set(tried)) <= trials.TRIED + 4
@@ -192,6 +202,70 @@ def cut(source, path, hidden):
                 packet.stream = stream
                 packet.pts, packet.dts = packet.pts - hidden * step, packet.dts - hidden * step
                 other.mux(packet)
+
+
+class TestTold:
+    """Files whose packets tell all pictures, in containers that do not seek as they are told."""
+
+    @pytest.mark.parametrize("seed", range(6))
+    @pytest.mark.parametrize(("ending", "codec"), [("ts", "libx264"), ("ts", "libx265"), ("flv", "libx264")])
+    def test_damage_that_no_packet_shows_gives_no_wrong_picture(self, ending, codec, seed, tmp_path):
+        """It is met when it is read: nothing from there to the end of its GOP is delivered, and all else is."""
+        path = write(tmp_path / f"a.{ending}", codec, 10, 2, 60)
+        data, draw = bytearray(path.read_bytes()), np.random.default_rng(seed)
+        with av.open(str(path)) as container:
+            ends = [bytes(packet)[-20:-4] for packet in container.demux(video=0) if packet.size]
+        whole_ends = [end for end in ends[20:40] if data.count(end) == 1]  # the others are cut by a header
+        payload = whole_ends[int(draw.integers(len(whole_ends)))]  # of a picture, behind all headers
+        at = data.index(payload)
+        data[at : at + len(payload)] = draw.integers(1, 256, len(payload), np.uint8).tobytes()
+        path.write_bytes(data)
+        index = scan(path)
+        found = verify(index, 0)
+        assert (found.wrong, found.missing) == ((), ())
+        assert len(found.damaged) <= 10 + 3
+        assert index.num_frames == 60
+
+    def test_a_place_where_seeking_ends_elsewhere_is_left_for_an_earlier_one(self, tmp_path):
+        path = write(tmp_path / "a.ts", "libx264", 10, 2, 100)
+        index, truth = scan(path), decode_sequentially(path, 0).sums
+        target = index.columns.start_target.copy()
+        target[4] = target[7]
+        harmed = replace(index, columns=replace(index.columns, start_target=target))
+        videos = OpenVideos(harmed, 1)
+        assert read(videos, harmed, 43, 12, 47) == [truth[frame] for frame in (43, 12, 47)]
+        videos.close()
+
+    def test_a_time_that_is_another_ends_the_counting(self, tmp_path):
+        path = write(tmp_path / "a.ts", "libx264", 10, 0, 40)
+        index, truth = scan(path), decode_sequentially(path, 0).sums
+        pts = index.columns.pts.copy()
+        pts[25] += 1
+        harmed = replace(index, columns=replace(index.columns, pts=pts))
+        videos = OpenVideos(harmed, 1)
+        assert read(videos, harmed, 24) == [truth[24]]
+        with pytest.raises(DecodeError):
+            read(videos, harmed, 25)
+        with pytest.raises(DecodeError):
+            read(videos, harmed, 26)
+        assert read(videos, harmed, 30) == [truth[30]]
+        videos.close()
+
+    def test_where_times_differ_behind_a_seek_all_is_decoded(self, tmp_path, monkeypatch):
+        path = write(tmp_path / "a.ts", "libx264", 10, 2, 100)
+        assert scan(path).made(0) == "tried"
+        begins = ways._Trial.begins_well
+
+        def begin(self, end):
+            began = begins(self, end)
+            self._times = [None if time is None else time + (number > 50) for number, time in enumerate(self._times)]
+            return began
+
+        monkeypatch.setattr(ways._Trial, "begins_well", begin)
+        again = tmp_path / "b.ts"
+        path.rename(again)
+        again.write_bytes(again.read_bytes() + bytes(188))  # another file
+        assert scan(again).made(0) == "decoded"
 
 
 class TestPieces:

@@ -112,7 +112,12 @@ class TestWhatTheIndexSays:
         ZOO[name](tmp_path / name)
         assert scan(tmp_path / name).made(0) == "exact"
 
-    @pytest.mark.parametrize("name", ["intra refresh.mp4", "libx264.ts", "interlaced H.264.mkv"])
+    @pytest.mark.parametrize("name", ["libx264 with B-frames.ts", "libx265.flv"])
+    def test_some_places_are_tried_where_a_container_does_not_seek_as_it_is_told(self, name, tmp_path):
+        ZOO[name](tmp_path / name)
+        assert scan(tmp_path / name).made(0) == "tried"
+
+    @pytest.mark.parametrize("name", ["intra refresh.mp4", "mpeg2video.ts", "interlaced H.264.mkv"])
     def test_and_not_where_they_cannot(self, name, tmp_path):
         ZOO[name](tmp_path / name)
         assert scan(tmp_path / name).made(0) == "decoded"
