@@ -247,7 +247,7 @@ def _read_until(
     with trial.stream(side):
         while time.monotonic() < ends:
             video_id = int(rng.integers(index.num_videos))
-            frame = int(rng.integers(int(index.lengths[video_id])))
+            frame = int(rng.integers(index.length(video_id)))
             start = int(index.start_of(index.offset[video_id : video_id + 1] + frame)[0])
             decoder.decode(GopRead(video_id, start, (frame,), ((0,),)), [out])
             wrong += not _is(out, (video_id % 2, frame))

@@ -54,7 +54,7 @@ def verify(index: VideoIndex, video_id: int, skip_unwanted: bool = True, seed: i
     Raises:
         OSError: The file cannot be opened any more.
     """
-    path, length = index.path(video_id), int(index.lengths[video_id])
+    path, length = index.path(video_id), index.length(video_id)
     truth = _Truth(index, video_id)
     wrong, missing, damaged = set(), set(), set()
     known = {frame for run in index.damage(video_id) for frame in range(run.first, run.last + 1)}

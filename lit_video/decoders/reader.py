@@ -85,9 +85,8 @@ class OpenVideos:
             self._forget(read.video_id)
             missing, cause = set(read.frame_indices), reason_of(error)
         if missing:
-            lengths = self._index.lengths
-            path = self._index.path(read.video_id)
-            raise DecodeError(path, sorted(missing), int(lengths[read.video_id]), cause)
+            path, length = self._index.path(read.video_id), self._index.length(read.video_id)
+            raise DecodeError(path, sorted(missing), length, cause)
 
     def decoder_of(self, video_id: int) -> object:
         """Return what decodes a file that is open: a codec's `decoder`."""

@@ -189,7 +189,7 @@ class TorchCodecDecoder:
             return self._make(path, custom_frame_mappings=self._mapping(video_id), **arguments)
         except ValueError:  # but what was recorded without a duration it reads only if it scans it
             decoder = self._make(path, seek_mode="exact", **arguments)
-        if decoder.metadata.num_frames != self._index.lengths[video_id]:
+        if decoder.metadata.num_frames != self._index.length(video_id):
             raise ValueError(f"torchcodec counts {decoder.metadata.num_frames} frames; use decoder=pyav")
         return decoder
 
@@ -234,7 +234,7 @@ class TorchCodecDecoder:
         return left, top, right, bottom
 
     def _error(self, read: GopRead, frames: Sequence[int], cause: str) -> DecodeError:
-        return DecodeError(self._index.path(read.video_id), frames, int(self._index.lengths[read.video_id]), cause)
+        return DecodeError(self._index.path(read.video_id), frames, self._index.length(read.video_id), cause)
 
 
 def _load() -> Any:

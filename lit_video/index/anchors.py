@@ -77,7 +77,7 @@ class Anchors:
             listed = self.step[rows] == 0
             keys = rows[listed] * FAR + frames[listed]
             counted[listed] = np.searchsorted(self._keys, keys) - self.first[rows][listed]
-        return self.offset[rows] + np.clip(counted, 0, np.diff(self.offset)[rows])
+        return self.offset[rows] + np.clip(counted, 0, self.offset[rows + 1] - self.offset[rows])
 
     @cached_property
     def _keys(self) -> Int64[np.ndarray, " listed"]:

@@ -292,6 +292,10 @@ class Population:
             found = [self._anchors.at(np.arange(b, e))[1] for b, e in zip(*edges, strict=True)]
         return origin + np.unique(np.concatenate([*found, np.empty(0, np.int64)]))
 
+    def num_frames_in(self, first: int, end: int) -> int:
+        """Return how many `frames_in` returns."""
+        return end - first if self._is_whole else len(self.frames_in(first, end))
+
     def thinned(self, num_samples: int) -> Population:
         """Return `num_samples` samples of these, evenly spread over all, or all where there are no more."""
         if num_samples >= self.num_samples:
@@ -299,7 +303,7 @@ class Population:
         sample_ids = np.arange(num_samples) * self.num_samples // num_samples
         rows, anchors = self._anchors.at(sample_ids)
         few = copy.copy(self)
-        for name in ("offset", "num_gops", "_digest"):
+        for name in ("offset", "num_gops", "_digest", "_is_whole"):
             few.__dict__.pop(name, None)
         count = np.bincount(rows, minlength=len(self._origin))
         few._set(self._spans, Anchors.these(np.split(anchors, np.cumsum(count)[:-1])))
@@ -310,9 +314,14 @@ class Population:
         return self._digest
 
     @cached_property
-    def _digest(self) -> str:
+    def _is_whole(self) -> bool:
+        """Whether the samples are all frames of the index."""
         one_a_video = np.array_equal(self._spans.video_id, np.arange(self.index.num_videos))
-        if one_a_video and self.num_samples == self.index.num_frames and self.clip_length is None:
+        return one_a_video and self.num_samples == self.index.num_frames and self.clip_length is None
+
+    @cached_property
+    def _digest(self) -> str:
+        if self._is_whole:
             return self.index.digest()
         text = hashlib.blake2b(f"{self.index.digest()} {self.clip}".encode(), digest_size=16)
         anchors = self._anchors

@@ -222,6 +222,10 @@ class VideoIndex:
         """Number of frames of each video."""
         return np.diff(self.columns.offset)
 
+    def length(self, video_id: int) -> int:
+        """Return the number of frames of one video: `lengths` is made anew each time it is asked for."""
+        return int(self.columns.offset[video_id + 1] - self.columns.offset[video_id])
+
     def pts_of(self, video_id: int) -> Int64[np.ndarray, " frames"]:
         """Return the presentation timestamp of each frame of a video."""
         return self.columns.pts[slice(*self.columns.offset[video_id : video_id + 2])]
@@ -334,7 +338,7 @@ class VideoIndex:
         """Return the frame index behind the GOP that begins at frame index `frame`."""
         row = self.columns.start_row(video_id, frame + 1)
         is_last = row == self.columns.start_offset[video_id + 1]
-        return int(self.lengths[video_id]) if is_last else int(self.columns.start_frame[row])
+        return self.length(video_id) if is_last else int(self.columns.start_frame[row])
 
     def start_before(self, video_id: int, frame: int, back: int) -> Start | None:
         """Return the start that lies `back` starts before the one at frame index `frame`, or None."""

@@ -96,7 +96,7 @@ class Faults:
         if read.video_id not in self._index.damaged_videos:
             return {}
         found = reasons(self._index, read, self._trust_flags)
-        path, length = self._index.path(read.video_id), int(self._index.lengths[read.video_id])
+        path, length = self._index.path(read.video_id), self._index.length(read.video_id)
         if found and self._policy == "raise":
             raise DecodeError(path, sorted(found), length, next(iter(found.values())))
         return {frame: DecodeError(path, [frame], length, why) for frame, why in found.items()}
@@ -151,7 +151,7 @@ class Faults:
                 sample, reads = self._draw_sound(lost.original, attempt, place)
                 yield reads, replace(lost, sample=sample)
             path, frame = self._place(lost.original)
-            raise DecodeError(path, [frame], int(self._index.lengths[self._video_of(lost.original)]), lost.reason)
+            raise DecodeError(path, [frame], self._index.length(self._video_of(lost.original)), lost.reason)
 
     def _draw_sound(self, original: int, attempt: int, place: int) -> tuple[int, list[GopRead]]:
         """Return a sample without known damage, as far as there is one to be found, and its reads for a place."""

@@ -169,7 +169,7 @@ class Throughput(Callback):
             },
             "skipped_files": [{"path": file.path, "reason": file.reason} for file in index.skipped],
             "short_files": [
-                {"path": index.path(video_id), "frames": int(index.lengths[video_id]), "expected": expected}
+                {"path": index.path(video_id), "frames": index.length(video_id), "expected": expected}
                 for video_id, expected in index.short_files
             ],
             "machine": machine(),

@@ -20,7 +20,7 @@ from lit_video.planning.sight import FETCHED, SERVED, Sight
 from lit_video.samplers.base import Order
 from lit_video.support.rng import rng
 
-BLOCK = 1024  # positions of the order that are looked at together
+BLOCK, MOST = 1024, 2**18  # positions of the order that are looked at together: at least, and of many
 FETCH = 64  # positions that are planned together, whose fetches are one
 
 
@@ -203,7 +203,8 @@ class Plan(Iterator[Task]):
             number = next(n for n, behind in enumerate(self._ends) if sight.end < behind)
             order = self._orders[number]
             place = (sight.end - (self._ends[number - 1] if number else 0)) // each
-            sample_ids = np.asarray(order[place : place + max(1, BLOCK // each)])
+            block = min(MOST, max(BLOCK, end - sight.end))
+            sample_ids = np.asarray(order[place : place + max(1, block // each)])
             frame_ids = self.population.frames_of(sample_ids)[0].ravel()
             video_ids, frames = self._index.locate(frame_ids)
             has = None if self._stored is None else self._stored.mask[frame_ids].astype(bool)
@@ -297,7 +298,7 @@ class Plan(Iterator[Task]):
         end = position + max(1, math.ceil(self._lookahead * self._stagger.random()))
         video_id, start = self._sight.gop(position)
         behind = gop - start + self._index.gop_end(video_id, start)
-        if len(slots.keys() | later.keys()) == len(self.population.frames_in(gop, behind)):
+        if len(slots.keys() | later.keys()) == self.population.num_frames_in(gop, behind):
             return later
         soon = {frame: [place for place in places if place < end] for frame, places in later.items()}
         return {frame: places for frame, places in soon.items() if places}

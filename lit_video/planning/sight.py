@@ -54,16 +54,28 @@ class Sight:
         how = np.zeros(len(frame_ids), np.uint8) if fetched is None else fetched.astype(np.uint8) * FETCHED
         self._how.extend(how.tobytes())
         unknown = np.flatnonzero(how == 0)
-        self._link((unknown + self.end).tolist(), (origins + starts)[unknown].tolist())
+        self._link(unknown + self.end, (origins + starts)[unknown])
         self.end += len(frame_ids)
 
-    def _link(self, places: Sequence[int], gops: Sequence[int]) -> None:
-        last, following, begin = self._last, self._next, self._begin
-        for place, gop in zip(places, gops, strict=True):
+    def _link(self, places: Int64[np.ndarray, " n"], gops: Int64[np.ndarray, " n"]) -> None:
+        """Have each place, and the last one before of its GOP, lead to the next one of that."""
+        order = np.argsort(gops, kind="stable")
+        places, gops = places[order], gops[order]
+        changes = np.flatnonzero(gops[1:] != gops[:-1]) + 1
+        within = np.ones(len(places), bool)
+        within[changes - 1] = within[-1:] = False  # the last of each GOP leads nowhere yet
+        following = np.frombuffer(self._next, np.int64)
+        following[places[within] - self._begin] = places[1:][within[:-1]]
+        del following  # or the array could not grow
+        firsts, ends = np.append(0, changes)[: len(places)], np.append(changes, len(places))[: len(places)]
+        last, begin = self._last, self._begin
+        for gop, first, place in zip(
+            gops[firsts].tolist(), places[firsts].tolist(), places[ends - 1].tolist(), strict=True
+        ):
             before = last.get(gop, -1)
             last[gop] = place
             if before >= begin:
-                following[before - begin] = place
+                self._next[before - begin] = first
 
     def _forget_before(self, position: int) -> None:
         past = position - self._begin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -71,12 +72,15 @@ def _encrypt(
     return left << half | right
 
 
+@lru_cache(maxsize=2)  # a loader asks several times for this epoch and the next one
 def permutation(
     n: int, seed: int, stream: str, epoch: int, length: int | None = None
 ) -> Int64[np.ndarray, " length"] | KeyedPermutation:
     """Return the first `length` values of a random permutation of [0, n): uniform up to 2**24 values, keyed above."""
     draw = rng(seed, stream, epoch)
     if n <= LARGEST_ARRAY:
-        return draw.permutation(n)[:length]
+        values = draw.permutation(n)[:length]
+        values.setflags(write=False)
+        return values
     keys = tuple(draw.integers(2**63, size=ROUNDS).tolist())
     return KeyedPermutation(n, n if length is None else length, keys, int(draw.integers(n)))

@@ -96,7 +96,7 @@ def missing_reads(
     Damaged frames are in no read.
     """
     for video_id in video_ids:
-        first, length = int(index.offset[video_id]), int(index.lengths[video_id])
+        first, length = int(index.offset[video_id]), index.length(video_id)
         lacks = ~store.has(np.arange(first, first + length))
         if wanted is not None:
             lacks &= wanted[first : first + length]
