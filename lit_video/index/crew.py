@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing.pool import ThreadPool
 from stat import S_ISREG
+from threading import Semaphore
 from typing import NamedTuple
 
 import av
@@ -75,20 +76,23 @@ class Crew:
     Args:
         entries: What is known, and where it is kept.
         scan: Returns the entry of the file at a path, or why there is none.
-        scan_far: Likewise, of a file far away.
+        scan_far: Likewise, of a file far away; it holds a core while it computes, and none while it waits.
 
     Attributes:
         num_scanned: Videos whose file was scanned: not known, and no copy of another one.
     """
 
     def __init__(
-        self, entries: Entries, scan: Callable[[str], Entry | str], scan_far: Callable[[Remote], Entry | str]
+        self,
+        entries: Entries,
+        scan: Callable[[str], Entry | str],
+        scan_far: Callable[[Semaphore, Remote], Entry | str],
     ) -> None:
         self._entries, self._scan, self._scan_far = entries, scan, scan_far
         self._lock = threading.Lock()
         # No more files are scanned at once than there are cores: what is done sooner is kept sooner. Digests, which
         # read what is not in memory yet, go on beside them.
-        self._cores = threading.Semaphore(num_cores())
+        self._cores = Semaphore(num_cores())
         self._under_way: dict[str, threading.Event] = {}  # contents, and when each is done
         self._scanned: set[str] = set()
         self.num_scanned = 0
@@ -185,8 +189,8 @@ class Crew:
         return entry
 
     def _scan_it(self, one: Named) -> Entry | str:
-        if one.remote is not None:  # which takes time, and no core
-            return self._scan_far(one.remote)
+        if one.remote is not None:
+            return self._scan_far(self._cores, one.remote)
         with self._cores:
             return self._scan(one.file.path)
 

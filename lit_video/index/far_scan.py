@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from itertools import chain, zip_longest
 from operator import attrgetter
+from threading import Semaphore
 from typing import Any
 
 from av.container import InputContainer
@@ -27,19 +28,27 @@ from lit_video.media.container import (
     open_video,
     reason_of,
 )
-from lit_video.media.ranges import FarFile, Fetcher, RangedFile
+from lit_video.media.ranges import FarFile, Fetcher, RangedFile, left
 from lit_video.media.remote import Remote
 
 # To open a file FFmpeg decodes a picture, and here one is decoded anyway. What it does not know without is how many
 # pictures a decoder holds back, where headers do not say: that shows in the order of the packets.
 UNDECODED: dict[str, Any] = {"options": {"skip_frame": "all"}, "container_options": {"probesize": "32"}}
 
+# FFmpeg asks for so much at a time: of a file of zeros, less often.
+BUFFER_BYTES = 2**20
+
 # Codecs of which a sample of MP4 is one picture to show, whatever its bytes are.
 ONE_PICTURE_A_SAMPLE = frozenset({"h264", "hevc", "av1", "vp9", "mjpeg", "prores", "png", "dnxhd"})
 
 
-def scan_far(remote: Remote, fetcher: Fetcher) -> Entry:
+def scan_far(remote: Remote, fetcher: Fetcher, core: Semaphore) -> Entry:
     """Return the entry of a video far away.
+
+    Args:
+        remote: The video.
+        fetcher: Asks for its bytes.
+        core: Held by who calls, and left to others while bytes are waited for.
 
     Raises:
         NotAVideo: With the reason, if there is nothing to decode in it.
@@ -47,29 +56,30 @@ def scan_far(remote: Remote, fetcher: Fetcher) -> Entry:
     """
     far = FarFile(remote)
     try:
-        entry = _look(far, fetcher, UNDECODED) or _look(far, fetcher, {})
+        entry = _look(far, fetcher, core, UNDECODED) or _look(far, fetcher, core, {})
     except UNREADABLE as error:
         reason = reason_of(error)
         raise NotAVideo(reason[:1].lower() + reason[1:]) from error
-    return entry or _from_all(remote, fetcher)
+    return entry or _from_all(remote, fetcher, core)
 
 
-def look_far(fetcher: Fetcher, remote: Remote) -> Entry | str:
-    """Return the entry of a video far away, or why it has none.
+def look_far(fetcher: Fetcher, core: Semaphore, remote: Remote) -> Entry | str:
+    """Return the entry of a video far away, or why it has none: many wait at once, and as many compute as may.
 
     Raises:
         RemoteError: The store cannot be reached, or lets nobody in.
     """
     try:
-        return scan_far(remote, fetcher)
+        with core:
+            return scan_far(remote, fetcher, core)
     except NotAVideo as error:
         return str(error)
 
 
-def _look(far: FarFile, fetcher: Fetcher, options: dict[str, Any]) -> Entry | None:
+def _look(far: FarFile, fetcher: Fetcher, core: Semaphore, options: dict[str, Any]) -> Entry | None:
     """Return the entry that a file's table of samples gives to who opens it so, or None."""
-    file = RangedFile(far, fetcher)
-    with open_video(file, **options) as container:
+    file = RangedFile(far, fetcher, core)
+    with open_video(file, buffer_size=BUFFER_BYTES, **options) as container:
         far.head = [*far.head, *file.take_blocks()]
         return _from_table(container, file)
 
@@ -123,7 +133,7 @@ class _TablePackets(StreamPackets):
         return is_clean_start(self.codec, data, extradata)
 
 
-def _from_all(remote: Remote, fetcher: Fetcher) -> Entry:
+def _from_all(remote: Remote, fetcher: Fetcher, core: Semaphore) -> Entry:
     """Return the entry of a file that is fetched whole."""
-    with copied(FarFile(remote), fetcher) as path:
+    with left(core), copied(FarFile(remote), fetcher) as path, core:
         return scan_file(path)

@@ -12,8 +12,9 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from operator import itemgetter
+from threading import Semaphore
 from typing import NamedTuple
 
 from lit_video.media.remote import Remote, fetch
@@ -27,7 +28,7 @@ MOST_BYTES = 2**23  # of a request
 # What was not expected is asked for in blocks, larger ones where a file is read on.
 BLOCKS = (2**16, 2**16, 2**17, 2**18, 2**19, 2**20)
 MOST_BLOCKS = 16  # of these are kept, once a file is open
-ZEROS = bytes(2**16)
+ZEROS = bytes(2**20)
 HEADS_SHARE = 1 / 4  # of the memory for bytes is for heads of files: what is read when they are opened
 
 
@@ -276,19 +277,30 @@ def _can_grow(span: Span, begin: int, end: int) -> bool:
     return not span.has_begun and gap <= NEAR_BYTES and size <= MOST_BYTES
 
 
+@contextmanager
+def left(core: Semaphore) -> Iterator[None]:
+    """Let others have a core, of which this thread holds one, within the block."""
+    core.release()
+    try:
+        yield
+    finally:
+        core.acquire()
+
+
 class RangedFile:
     """A file for FFmpeg to read: from memory, and where nothing is there, from afar, block by block.
 
     Args:
         far: The file.
         fetcher: Asks for blocks.
+        core: Held by this thread, and not while it waits for a block.
 
     Attributes:
         error: What a request failed with: FFmpeg takes that for the end of the file.
     """
 
-    def __init__(self, far: FarFile, fetcher: Fetcher) -> None:
-        self._far, self._fetcher = far, fetcher
+    def __init__(self, far: FarFile, fetcher: Fetcher, core: Semaphore | None = None) -> None:
+        self._far, self._fetcher, self._core = far, fetcher, core
         self._place = 0
         self._blocks: list[tuple[int, bytes]] = []
         self._is_opening = True
@@ -317,8 +329,14 @@ class RangedFile:
 
     def leave_out(self, places: Iterable[tuple[int, int]]) -> None:
         """Give zeros for bytes, begin and end of each stretch, without asking for them."""
-        ordered = sorted(places)
-        self._blank = [begin for begin, _ in ordered], [end for _, end in ordered]
+        begins, ends = list[int](), list[int]()
+        for begin, end in sorted(places):
+            if ends and begin <= ends[-1]:
+                ends[-1] = max(ends[-1], end)
+            else:
+                begins.append(begin)
+                ends.append(end)
+        self._blank = begins, ends
 
     def take_blocks(self) -> list[tuple[int, bytes]]:
         """Return the blocks that were read so far, joined and ascending, and keep them no longer."""
@@ -350,7 +368,8 @@ class RangedFile:
         self._run = self._run + 1 if follows else 0
         end = min(size, begin + BLOCKS[min(self._run, len(BLOCKS) - 1)])
         try:
-            data = self._fetcher.fetch(self._far, begin, end)
+            with nullcontext() if self._core is None else left(self._core):
+                data = self._fetcher.fetch(self._far, begin, end)
         except BaseException as error:
             self.error = error
             raise
