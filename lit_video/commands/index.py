@@ -29,7 +29,7 @@ def _run(chosen: Namespace, words: Sequence[str]) -> None:
         from lit_video.index import VideoIndex
 
         index = VideoIndex.scan(
-            chosen.root, chosen.index_dir, exclude=chosen.exclude or (), scan=chosen.scan, engine=engine
+            chosen.root, chosen.index_dir, exclude=chosen.exclude or (), scan=chosen.scan, engine=engine or "auto"
         )
         if chosen.out:
             index.save(chosen.out)

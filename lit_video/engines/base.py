@@ -55,8 +55,8 @@ class Shard(Protocol):
         """The name of the module that what it does comes from: worth to be imported once for several workers."""
         ...
 
-    def __call__(self) -> None:
-        """Do it."""
+    def __call__(self) -> str | None:
+        """Do it; return why no more of it can be done, in a sentence for the user, or None."""
         ...
 
 
@@ -67,11 +67,18 @@ class Ended(NamedTuple):
         handle: Of the shard.
         why: It was not done, in words; None: it was.
         died: Nobody raised an error: the process ended, or its machine.
+        is_told: `why` is what the shard returned, and not an error's traceback.
     """
 
     handle: Handle
     why: str | None = None
     died: bool = False
+    is_told: bool = False
+
+    @classmethod
+    def of(cls, handle: Handle, told: str | None) -> Ended:
+        """Return the end of a shard that returned this."""
+        return cls(handle, told, is_told=told is not None)
 
 
 @runtime_checkable

@@ -94,6 +94,8 @@ class _Driver(Generic[Item]):
         if ended.why is None:
             self._are_alive = True
             return
+        if ended.is_told:
+            raise WorkerError(ended.why)
         if not ended.died:
             raise WorkerError(f"A worker failed: {ended.why}\nWhat is done is kept, and the same command goes on.")
         left = self._job.left(part.items)

@@ -69,12 +69,12 @@ class LocalEngine:
         handle.process.join()
         code = handle.process.exitcode
         try:
-            why = handle.told.recv() if handle.told.poll() else None
+            told, trace = handle.told.recv() if handle.told.poll() else (None, None)
         except EOFError:
-            why = None
-        if code == 0 and why is None:
-            return Ended(handle)
-        return Ended(handle, why or self._in_words(code), died=why is None)
+            told = trace = None
+        if code == 0 and trace is None:
+            return Ended.of(handle, told)
+        return Ended(handle, trace or self._in_words(code), died=trace is None)
 
     def _in_words(self, code: int) -> str:
         if code < 0:
@@ -85,6 +85,6 @@ class LocalEngine:
 def _call(shard: Shard, tells: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's, who ends its workers
     try:
-        shard()
+        tells.send((shard(), None))
     except BaseException:
-        tells.send(traceback.format_exc(limit=-2).strip())
+        tells.send((None, traceback.format_exc(limit=-2).strip()))

@@ -71,16 +71,15 @@ class RayEngine:
     def _ended(self, task: Any) -> Ended:
         errors = self._ray.exceptions
         try:
-            self._ray.get(task)
+            return Ended.of(task, self._ray.get(task))
         except errors.RayTaskError as error:
             return Ended(task, str(error.cause), died=False)
         except errors.RayError as error:
             return Ended(task, f"its task died ({type(error).__name__})", died=True)
-        return Ended(task)
 
 
-def _call(shard: Shard) -> None:
-    shard()
+def _call(shard: Shard) -> str | None:
+    return shard()
 
 
 def _check_that_it_is_there(address: str) -> None:

@@ -88,7 +88,7 @@ class SubmititEngine:
             return Ended(job, died, died=True)
         error = job.exception()
         if error is None:
-            return Ended(job)
+            return Ended.of(job, job.result())
         if isinstance(error, library("submitit").core.utils.UncompletedJobError):
             return Ended(job, died, died=True)
         return Ended(job, str(error), died=False)

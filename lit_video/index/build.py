@@ -17,7 +17,6 @@ import numpy as np
 import platformdirs
 from jaxtyping import Int64
 
-from lit_video.engines.base import Engine
 from lit_video.index.columns import MADE, Skipped, Stored, columns_of
 from lit_video.index.container_table import SCANS, is_enough
 from lit_video.index.crew import Crew, found_with, identify
@@ -27,7 +26,7 @@ from lit_video.index.far_videos import REMOTE_BYTES
 from lit_video.index.files import find_files, in_parts, request_key, stands_of
 from lit_video.index.joining import joined, taken
 from lit_video.index.scan import Entry, NotAVideo, scan_file
-from lit_video.index.scanning import scan_elsewhere
+from lit_video.index.scanning import AnyEngine, scan_elsewhere
 from lit_video.index.store import load, note_asked_for, only_writer, save
 from lit_video.media.ranges import Fetched, Fetcher
 from lit_video.media.remote import Remote
@@ -61,7 +60,7 @@ def build(
     progress: bool,
     exclude: Sequence[str] = (),
     scan: str = "auto",
-    engine: Engine | None = None,
+    engine: AnyEngine = None,
 ) -> tuple[Stored, int, float, Fetched]:
     """Do what `VideoIndex.scan` promises; return it, how many videos were reused, what it took and what it fetched."""
     began, fetcher = time.perf_counter(), Fetcher(REMOTE_BYTES)
@@ -149,14 +148,14 @@ def _make(
     fetcher: Fetcher,
     progress: bool,
     must_be_kept: bool,
-    engine: Engine | None,
+    engine: AnyEngine,
 ) -> tuple[Stored, int]:
     """Return the index, kept in the folder if that can be written, and how many videos were reused."""
     with ExitStack() as stack:
         try:
             stack.enter_context(only_writer(folder, request))
         except IndexStoreError as error:
-            if must_be_kept or engine is not None:
+            if must_be_kept or engine not in (None, "auto"):
                 raise
             _warn_not_kept(error)
             return _put_together(folder, request, asked, fetcher, progress, are_kept=False)
@@ -187,7 +186,7 @@ def _put_together(
     fetcher: Fetcher,
     progress: bool,
     are_kept: bool = True,
-    engine: Engine | None = None,
+    engine: AnyEngine = None,
 ) -> tuple[Stored, int]:
     """Return the index of what is known of the files, and of what is found out now; and how many were not scanned.
 
@@ -215,7 +214,7 @@ def _put_together(
 
 
 def _find_out(
-    files: Sequence[str | Remote], entries: Entries | None, fetcher: Fetcher, progress: bool, engine: Engine | None
+    files: Sequence[str | Remote], entries: Entries | None, fetcher: Fetcher, progress: bool, engine: AnyEngine
 ) -> tuple[Stored, dict[int, Skipped], int]:
     """Return the index of those files that hold a usable video, why others do not, and how many were scanned."""
     if entries is None:

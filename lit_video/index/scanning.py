@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from lit_video.engines.base import Engine
 from lit_video.engines.driver import work_off
+from lit_video.engines.local import LocalEngine
 from lit_video.index.crew import Crew, Named, found_with, what_is_kept
 from lit_video.index.entries import Entries, Unusable
 from lit_video.index.far_scan import look_far
@@ -17,9 +18,15 @@ from lit_video.index.far_videos import REMOTE_BYTES
 from lit_video.index.progress import Tally, shown
 from lit_video.index.scan import Entry
 from lit_video.media.ranges import Fetcher
-from lit_video.support.errors import Interrupted
+from lit_video.support.errors import Interrupted, WorkerError
+from lit_video.support.machine import num_cores
 
 ScanFile = Callable[[str], Entry | str]
+AnyEngine = Engine | Literal["auto"] | None
+
+# Files that are new, from which on processes of this machine are worth their start. Threads of one process read small
+# files one after another: what is done with packets is Python.
+WORTH_PROCESSES = 1000
 
 
 class Unknown(NamedTuple):
@@ -34,10 +41,13 @@ class Unknown(NamedTuple):
     known: tuple[bytes, ...]
 
 
-def scan_elsewhere(entries: Entries, named: Sequence[Named], scan: ScanFile, engine: Engine, progress: bool) -> int:
+def scan_elsewhere(
+    entries: Entries, named: Sequence[Named], scan: ScanFile, engine: Engine | Literal["auto"], progress: bool
+) -> int:
     """Have an engine's workers scan what is not known, and return how many contents were new.
 
-    A file at which workers die is noted as unusable. What is not known afterwards changed meanwhile.
+    A file at which workers die is noted as unusable. What is not known afterwards changed meanwhile, or with `auto` is
+    so little that the caller may as well do it.
 
     Raises:
         Interrupted: The user had enough; what was done is kept.
@@ -47,9 +57,17 @@ def scan_elsewhere(entries: Entries, named: Sequence[Named], scan: ScanFile, eng
     todo = [Unknown(one, entries.about(one.file)) for one in reversed(unknown.values())]
     num_bytes = sum(max(0, one.named.file.size_bytes) for one in todo)
     tally, num_contents = Tally(len(named), num_bytes, len(named) - len(todo)), entries.num_contents
+    chosen = engine
+    if chosen == "auto":
+        if len(todo) < WORTH_PROCESSES or num_cores() == 1 or any(one.named.remote for one in todo):
+            return 0
+        chosen = LocalEngine()
     try:
         with shown(tally, progress):
-            work_off(engine, _Scanning(entries, scan, tally, todo), todo)
+            work_off(chosen, _Scanning(entries, scan, tally, todo), todo)
+    except WorkerError:
+        if engine != "auto":
+            raise
     except KeyboardInterrupt:
         raise Interrupted(what_is_kept(tally, True)) from None
     return min(entries.num_contents - num_contents, len(todo))

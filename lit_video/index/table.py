@@ -16,7 +16,6 @@ import numpy as np
 from av.video.format import VideoFormat
 from jaxtyping import Float64, Int, Int64
 
-from lit_video.engines.base import Engine
 from lit_video.index.build import build
 from lit_video.index.changes import NewTimes
 from lit_video.index.columns import COUNTED, MADE, Columns, Skipped, Stored
@@ -26,6 +25,7 @@ from lit_video.index.far_videos import FarVideos
 from lit_video.index.files import request_key
 from lit_video.index.labels import Description, Labels, describe
 from lit_video.index.roots import roots_of
+from lit_video.index.scanning import AnyEngine
 from lit_video.index.store import load_columns, load_named, save
 from lit_video.index.truth import Start
 from lit_video.media.picture import HLG, PQ, Colours, Presentation
@@ -73,7 +73,7 @@ class VideoIndex:
         progress: bool = True,
         exclude: Sequence[str] = (),
         scan: str = "auto",
-        engine: Engine | None = None,
+        engine: AnyEngine = None,
     ) -> VideoIndex:
         """Index the videos behind `paths`, reading only files that are new or changed since the last time.
 
@@ -86,7 +86,9 @@ class VideoIndex:
             scan: `packets`: all packets of a file are read. `table`: where each picture stands alone, the container's
                 table of them does, if it is whole; damage then shows when a frame is read. `auto`: only where packets
                 are not looked at for damage either (`container_table.NOTHING_LOST`).
-            engine: Whose workers read the files (`lit_video.engines`); by default threads of this process do.
+            engine: Whose workers read the files (`lit_video.engines`); by default threads of this process do. `auto`:
+                processes of this machine where more than a few files are new. They import the program that calls this
+                anew, whose own work must stand under `if __name__ == "__main__":`.
 
         Raises:
             DataError: Nothing there, or nothing usable.

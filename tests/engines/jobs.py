@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from lit_video.support.errors import RemoteError
+
 
 class Numbers:
     """Each item is a number; what it does to its worker is said by name: `deadly`, `once`, and so on."""
@@ -53,6 +55,8 @@ def do(folder, kinds, number):
         os.kill(os.getpid(), signal.SIGKILL)
     if number == kinds.get("wrong"):
         raise OSError("no space left")
+    if number == kinds.get("refused"):
+        raise RemoteError("http://host/a.mp4: access is denied.\nGive those of somebody who may read it")
     while number == kinds.get("hangs"):
         time.sleep(1)
     while number == kinds.get("waits_for_all") and len(list(Path(folder).glob("*.done"))) < kinds["others"]:

@@ -60,6 +60,17 @@ def test_all_is_done_but_what_workers_die_of(make_engine, tmp_path):
     assert job.attempts() == dict.fromkeys(NUMBERS, 1) | {13: 3, 7: 2}
 
 
+@pytest.mark.parametrize("make_engine", [by_local, by_submitit, by_ray])
+@pytest.mark.usefixtures("importable")
+@pytest.mark.filterwarnings("ignore")  # libraries' own
+def test_what_a_user_is_to_be_told_is_told_as_it_is(make_engine, tmp_path):
+    job = Numbers(tmp_path / "done", refused=3)
+    with pytest.raises(WorkerError) as caught:
+        work_off(make_engine(tmp_path), job, NUMBERS)
+    assert str(caught.value) == "http://host/a.mp4: access is denied.\nGive those of somebody who may read it"
+    assert 3 in job.left(NUMBERS)
+
+
 class TestLocal:
     def test_what_is_done_is_not_done_again(self, tmp_path):
         job = Numbers(tmp_path / "done")

@@ -22,7 +22,7 @@ from lit_video.media import remote
 from lit_video.proxies.make import make_proxies
 from lit_video.proxies.settings import Settings
 from lit_video.samplers.uniform import UniformSampler
-from lit_video.support.errors import DataError, DecodeError, RemoteError
+from lit_video.support.errors import DataError, DecodeError, RemoteError, WorkerError
 
 
 @pytest.fixture
@@ -135,6 +135,15 @@ def test_an_engines_workers_index_them(server, index, tmp_path):
     far = VideoIndex.scan(names, tmp_path, progress=False, engine=LocalEngine(2))
     assert_same_index(far, index)
     assert far.fetched == (0, 0)  # here
+
+
+def test_a_store_that_lets_no_engine_in_is_told_in_a_sentence(server, tmp_path):
+    names = [f"{server.url}/{name}.mp4" for name in range(3)]
+    server.fault = lambda asked: "403" if asked.name == "1.mp4" and asked.end > 1 else "ok"
+    with pytest.raises(WorkerError) as caught:
+        VideoIndex.scan(names, tmp_path, progress=False, engine=LocalEngine(2))
+    assert str(caught.value).startswith(f"{names[1]}: access is denied.\n")
+    assert "Traceback" not in str(caught.value)
 
 
 def test_proxies_of_them_go_by_their_names(server, index, tmp_path):

@@ -10,11 +10,11 @@ import pytest
 
 from lit_video.commands import index as index_command
 from lit_video.engines.local import LocalEngine
-from lit_video.index import VideoIndex, entries
+from lit_video.index import VideoIndex, entries, scanning
 from lit_video.index import build as build_module
 from lit_video.index.build import _scan
 from lit_video.index.records import record_of
-from lit_video.support.errors import IndexStoreError
+from lit_video.support.errors import IndexStoreError, WorkerError
 
 
 def scanned(paths, folder):
@@ -125,3 +125,41 @@ class TestCommand:
             index_command.main([str(videos), word])
         assert ended.value.code == 2
         assert told in capsys.readouterr().err
+
+
+class TestWhereProcessesAreWorthIt:
+    """`engine="auto"`, as the command has it."""
+
+    @pytest.fixture
+    def engines(self, monkeypatch):
+        """How many were asked for."""
+        found = []
+
+        def engine():
+            found.append(LocalEngine(2))
+            return found[-1]
+
+        monkeypatch.setattr(scanning, "LocalEngine", engine)
+        monkeypatch.setattr(scanning, "num_cores", lambda: 2)
+        return found
+
+    @pytest.mark.parametrize(("worth", "many"), [(3, 1), (100, 0)])
+    def test_many_new_files_are_read_by_processes(self, worth, many, videos, tmp_path, engines, monkeypatch):
+        monkeypatch.setattr(scanning, "WORTH_PROCESSES", worth)
+        index = VideoIndex.scan(videos, tmp_path, progress=False, engine="auto")
+        assert len(engines) == many
+        assert index.num_videos > 0
+        assert (index.num_cached, index.digest()) == (0, VideoIndex.scan(videos, tmp_path / "b", False).digest())
+        engines.clear()
+        assert VideoIndex.scan(videos, tmp_path, progress=False, engine="auto").num_cached == index.num_videos
+        assert not engines
+
+    def test_where_processes_cannot_live_threads_go_on(self, videos, tmp_path, engines, monkeypatch):
+        monkeypatch.setattr(scanning, "WORTH_PROCESSES", 3)
+
+        def die(*_):
+            raise WorkerError("no process can be started here")
+
+        monkeypatch.setattr(scanning, "work_off", die)
+        assert VideoIndex.scan(videos, tmp_path, progress=False, engine="auto").num_videos > 0
+        assert engines
