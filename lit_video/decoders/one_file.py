@@ -359,24 +359,30 @@ class OpenVideo:
             is_own: Counting begins with the picture that carries its frame index, and ends where the decoder
                 complains. Otherwise what was tried gives the right pictures, errors or not.
 
+        Where the packets tell each picture's time, counting ends with the first that has another; and if what the
+        decoder complains of is to be delivered, pictures go by their times.
+
         Returns:
             Whether the decoder complained.
         """
         frame, self._next_frame = self._next_frame, None
         assert frame is not None
+        listens = self._trust_flags or not self._is_told
         is_strict = is_own or self._is_told
         counts, failed, complains = not is_own or frame != self._began, False, False
         for packet in packets:
             if packet is not None and is_left_out(packet, self._left_out):
                 continue
             pictures, error = self._try_to_decode(packet)
-            failed = complains = complains or (error and counts)
+            failed = complains = complains or (error and counts and listens)
             for picture in pictures:
                 counts = counts or number_of(picture) == frame
                 if not counts:
                     continue
-                if picture.is_corrupt:
+                if picture.is_corrupt and listens:
                     complains, self.cause = True, self.cause or DAMAGED
+                if not listens and picture.pts is not None:
+                    frame = int(self._pts.searchsorted(picture.pts))
                 failed = complains or (self._is_told and not self._is_of(frame, picture))
                 if failed and is_strict:
                     break

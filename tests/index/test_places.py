@@ -11,6 +11,7 @@ from lit_video.checks.stamps import write_stamped
 from lit_video.checks.verify import verify
 from lit_video.decoders.reader import OpenVideos
 from lit_video.index import VideoIndex, pieces, trials, ways
+from lit_video.index.columns import MADE
 from lit_video.index.pieces import decode_in_pieces
 from lit_video.index.truth import OWN, decode_sequentially, watch_packets
 from lit_video.media.container import Seek
@@ -225,6 +226,30 @@ class TestTold:
         assert (found.wrong, found.missing) == ((), ())
         assert len(found.damaged) <= 10 + 3
         assert index.num_frames == 60
+
+    def test_what_only_the_decoder_complains_of_is_delivered_where_that_is_asked_for(self, tmp_path):
+        path = write(tmp_path / "a.flv", "libx264", 10, 0, 40, options={"x264-params": "cabac=0"})
+        data = bytearray(path.read_bytes())
+        with av.open(str(path)) as container:
+            packet = [bytes(packet) for packet in container.demux(video=0) if packet.size][24]
+        rest = packet[len(packet) // 3 :]
+        at = data.index(rest)
+        data[at : at + len(rest)] = np.random.default_rng(0).integers(1, 256, len(rest), np.uint8).tobytes()
+        path.write_bytes(data)
+        index = scan(path)
+        told = index.columns.made.copy()
+        told[:] = MADE.index("tried")  # as a long file is, whose damaged GOP is not one of those that are tried
+        harmed = replace(index, columns=replace(index.columns, made=told, damage_offset=np.zeros(2, np.int64)))
+        trusting, others = OpenVideos(harmed, 1), OpenVideos(harmed, 1, trust_flags=False)
+        with pytest.raises(DecodeError, match="damaged"):
+            read(trusting, harmed, 29)
+        with av.open(str(path)) as container:
+            sums = [checksum(picture) for picture in container.decode(video=0)]
+        given = read(others, harmed, *range(40))  # what is damaged is not the same each time
+        assert (given[:24], given[30:]) == (sums[:24], sums[30:])
+        assert read(trusting, harmed, 12, 31) == [sums[12], sums[31]]
+        for videos in (trusting, others):
+            videos.close()
 
     def test_a_place_where_seeking_ends_elsewhere_is_left_for_an_earlier_one(self, tmp_path):
         path = write(tmp_path / "a.ts", "libx264", 10, 2, 100)
