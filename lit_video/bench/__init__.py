@@ -2,7 +2,7 @@
 
 ::
 
-    exercise_data -> contenders, of_clips, of_far, of_files, of_store -> run (one contender) -> compare (all, in turn)
+    exercise_data -> contenders, of_clips, of_far, of_files, of_lance, of_store -> run (one) -> compare (all, in turn)
 
 Is given a folder of videos; hands on rows of measurements. May not know who asked.
 """
@@ -12,7 +12,11 @@ CONTENDERS = (
     "baseline", "limit", "seek_loop", "sequential", "ours", "ours_alone", "ours_torchcodec", "chunked", "torchcodec",
     "clips", "chunked_by_8", "torchcodec_clips",
     "imagefolder", "litdata", "blobs", "blobs_uniform", "ours_far", "torchcodec_far",
+    "lance_far",
 )  # fmt: skip
 
 # Contenders that read what is made of the videos beforehand, by the functions named.
-PREPARED = {"imagefolder": "extracted", "litdata": "chunks", "blobs": "filled", "blobs_uniform": "filled"}
+PREPARED = {
+    "imagefolder": "extracted", "litdata": "chunks", "blobs": "filled", "blobs_uniform": "filled",
+    "lance_far": "lance_table",
+}  # fmt: skip

@@ -12,7 +12,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -298,6 +298,8 @@ def _pictures(path: str) -> Iterator[VideoFrame]:
 class PerVideo(Dataset):
     """torchcodec, asked once a batch for all frames of a video that the batch wants."""
 
+    seek_mode: Literal["exact", "approximate"] = "exact"
+
     def __init__(self, setting: Setting) -> None:
         self.setting, self.index = setting, setting.index()
         self.files: dict[str, Any] = {}
@@ -322,7 +324,7 @@ class PerVideo(Dataset):
         if path not in self.files:
             size = self.setting.size
             resize = Resize((size, size))
-            self.files[path] = VideoDecoder(self.source(path), transforms=[resize], seek_mode="exact")
+            self.files[path] = VideoDecoder(self.source(path), transforms=[resize], seek_mode=self.seek_mode)
         return self.files[path]
 
     def source(self, path: str) -> Any:

@@ -1,8 +1,9 @@
 """A folder behind HTTP with ranges, on this machine, as slow and as unreliable as is asked for: files far away.
 
-For the benchmark and for tests. It answers GET and HEAD of the folder's files, with `Range` and `ETag`; and GET of
-`/?asked` with the numbers of requests and bytes so far, and of requests at a time. `python -m
-lit_video.bench.far_away FOLDER SECONDS` answers so much later each time, until its input ends.
+For the benchmark and for tests. It answers GET and HEAD of the folder's files, with `Range` and `ETag`, and lists a
+folder in it as S3 lists a bucket (`ListObjectsV2`, read only); and GET of `/?asked` with the numbers of requests and
+bytes so far, and of requests at a time. `python -m lit_video.bench.far_away FOLDER SECONDS` answers so much later each
+time, until its input ends.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import formatdate
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 CHUNK_BYTES = 2**18
 
@@ -123,13 +127,18 @@ class FarAway:
         if target == "/?asked":
             told = json.dumps([len(self.asked), self.bytes_sent(), self.most_at_once]).encode()
             return await self._send(writer, "200 OK", {"Content-Length": str(len(told))}, told)
-        path = self.folder / unquote(target.partition("?")[0].lstrip("/"))
+        name, _, query = target.partition("?")
+        path = self.folder / unquote(name.strip("/"))
+        if "list-type=2" in query:
+            self.asked.append(Asked("LIST", name.strip("/"), 0, 0))
+            await asyncio.sleep(self.delay_seconds)
+            return await self._send(writer, "200 OK", *_xml(_listed(path, dict(parse_qsl(query)))))
         if not path.is_file():
             return await self._send(writer, "404 Not Found", {})
         size, etag = path.stat().st_size, f'"{path.stat().st_mtime_ns:x}-{path.stat().st_size:x}"'
         begin, _, last = headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")
-        first = int(begin or 0)
-        asked = Asked(method, str(path.relative_to(self.folder)), first, min(size, int(last) + 1 if last else size))
+        first, end = (int(begin), int(last) + 1 if last else size) if begin else (max(0, size - int(last)), size)
+        asked = Asked(method, str(path.relative_to(self.folder)), first, min(size, end))
         self.asked.append(asked)
         await asyncio.sleep(self.delay_seconds)
         fault = self.fault(asked)
@@ -139,7 +148,13 @@ class FarAway:
             return await self._send(writer, {"503": "503 Slow Down", "403": "403 Forbidden"}[fault], {})
         if headers.get("if-match", etag) != etag:
             return await self._send(writer, "412 Precondition Failed", {})
-        about = {"ETag": etag, "Accept-Ranges": "bytes", "Content-Length": str(asked.end - asked.begin)}
+        changed = formatdate(path.stat().st_mtime, usegmt=True)
+        about = {
+            "ETag": etag,
+            "Last-Modified": changed,
+            "Accept-Ranges": "bytes",
+            "Content-Length": str(asked.end - asked.begin),
+        }
         if "range" not in headers or not self.has_ranges:
             about["Content-Length"] = str(size)
             return await self._send(writer, "200 OK", about, b"" if method == "HEAD" else path.read_bytes())
@@ -162,6 +177,33 @@ class FarAway:
         writer.write(body)
         await writer.drain()
         return True
+
+
+def _listed(bucket: Path, asked: Mapping[str, str]) -> Element:
+    """Return what S3 says of a bucket's objects whose names begin with a prefix, those behind a delimiter as one."""
+    answer, prefix, folders = Element("ListBucketResult"), asked.get("prefix", ""), set[str]()
+    SubElement(answer, "IsTruncated").text = "false"
+    for path in sorted(path for path in bucket.rglob("*") if path.is_file()):
+        name = str(path.relative_to(bucket))
+        if not name.startswith(prefix):
+            continue
+        first, between, _ = name[len(prefix) :].partition(asked.get("delimiter") or "\0")
+        if between:
+            folders.add(prefix + first + between)
+            continue
+        found, stat = SubElement(answer, "Contents"), path.stat()
+        told = {"Key": name, "Size": str(stat.st_size), "ETag": f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'}
+        told["LastModified"] = datetime.fromtimestamp(stat.st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        for key, text in told.items():
+            SubElement(found, key).text = text
+    for folder in sorted(folders):
+        SubElement(SubElement(answer, "CommonPrefixes"), "Prefix").text = folder
+    return answer
+
+
+def _xml(answer: Element) -> tuple[dict[str, str], bytes]:
+    text = tostring(answer)
+    return {"Content-Type": "application/xml", "Content-Length": str(len(text))}, text
 
 
 @contextmanager

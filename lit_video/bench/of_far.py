@@ -26,7 +26,7 @@ def ours_far(setting: Setting) -> Contest:
     stack = contextlib.ExitStack()
     far = stack.enter_context(_far(setting))
     batches, counts = ours(far)
-    return _closing(stack, batches), counts
+    return closing(stack, batches), counts
 
 
 def torchcodec_far(setting: Setting) -> Contest:
@@ -34,7 +34,7 @@ def torchcodec_far(setting: Setting) -> Contest:
     stack = contextlib.ExitStack()
     far = stack.enter_context(_far(setting))
     counts = Counts()
-    return _closing(stack, _counted(per_video(PerVideoFar(far)), far.paths[0], counts)), counts
+    return closing(stack, counted(per_video(PerVideoFar(far)), far.paths[0], counts)), counts
 
 
 class PerVideoFar(PerVideo):
@@ -82,7 +82,8 @@ def _asked(url: str) -> tuple[int, int, int]:
         return tuple(json.loads(answer.read()))
 
 
-def _counted(batches: Batches, url: str, counts: Counts) -> Batches:
+def counted(batches: Batches, url: str, counts: Counts) -> Batches:
+    """Yield batches, and count what was asked of the server of a URL."""
     with contextlib.closing(batches):
         for batch in batches:
             counts.delivered_frames += len(batch)
@@ -90,6 +91,7 @@ def _counted(batches: Batches, url: str, counts: Counts) -> Batches:
             yield batch
 
 
-def _closing(stack: contextlib.ExitStack, batches: Batches) -> Batches:
+def closing(stack: contextlib.ExitStack, batches: Batches) -> Batches:
+    """Yield batches, and close what they come from with them."""
     with stack, contextlib.closing(batches):
         yield from batches

@@ -17,13 +17,13 @@ from typing import Any
 
 import psutil
 
-from lit_video.bench import CONTENDERS, PREPARED, contenders, of_clips, of_far, of_files, of_store
+from lit_video.bench import CONTENDERS, PREPARED, contenders, of_clips, of_far, of_files, of_lance, of_store
 from lit_video.bench.contenders import Contest, Setting
 from lit_video.bench.prepared import Prepared
 from lit_video.loading.counters import Counts
 from lit_video.support.errors import LitVideoError
 
-MODULES = (contenders, of_clips, of_far, of_files, of_store)
+MODULES = (contenders, of_clips, of_far, of_files, of_lance, of_store)
 CACHES = Path("/proc/sys/vm/drop_caches")
 
 

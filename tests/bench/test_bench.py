@@ -49,6 +49,14 @@ def test_an_epoch_has_each_frame_once(name, paths, tmp_path):
     assert set(found) == frames
 
 
+@pytest.mark.filterwarnings("ignore")  # Lance's own
+def test_videos_in_a_table_of_lance_are_those_videos(paths, tmp_path):
+    setting = setting_of(paths, tmp_path, workers=1, delay_seconds=0.0)
+    batches, counts = contender("lance_far")(setting)
+    assert stamps(batches, 3) == stamps(contender("torchcodec")(setting)[0], 3)
+    assert counts.requests > len(paths)
+
+
 def test_ours_and_torchcodec_deliver_the_same_order(paths, tmp_path):
     setting = setting_of(paths, tmp_path)
     contenders = ("ours", "ours_torchcodec", "torchcodec")

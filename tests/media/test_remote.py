@@ -30,6 +30,18 @@ def the_file(server):
     return find_all([f"{server.url}/a.bin"])[0][0]
 
 
+def test_the_server_lists_a_folder_as_s3_does(tmp_path):
+    s3fs = pytest.importorskip("s3fs")
+    for name in ("a.bin", "deep/b.bin", "deep/er/c d.bin"):
+        (tmp_path / "bucket" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "bucket" / name).write_bytes(name.encode())
+    with FarAway(tmp_path).serving() as server:
+        store = s3fs.S3FileSystem(anon=True, endpoint_url=server.url, skip_instance_cache=True)
+        assert sorted(store.find("bucket")) == ["bucket/a.bin", "bucket/deep/b.bin", "bucket/deep/er/c d.bin"]
+        assert sorted(store.ls("bucket/deep")) == ["bucket/deep/b.bin", "bucket/deep/er"]
+        assert store.cat_file("bucket/deep/er/c d.bin", start=-5) == b"d.bin"
+
+
 @pytest.mark.parametrize("fault", ["drop", "503", "truncate", "stall"])
 def test_what_failed_is_asked_for_again(server, impatient, fault):
     one, failing = the_file(server), iter([fault, fault])
