@@ -15,7 +15,7 @@ from lit_video.bench.far_away import far_away
 from lit_video.bench.of_far import closing, counted
 from lit_video.bench.prepared import Prepared, made_once
 from lit_video.loading.counters import Counts
-from lit_video.support.errors import MachineError
+from lit_video.support.errors import LitVideoError
 
 COLUMN, TABLE = "video_bytes", "videos.lance"
 
@@ -68,8 +68,8 @@ def _lance() -> Any:
     os.environ.setdefault("LANCE_LOG", "error")
     try:
         import lance  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise MachineError(
+    except ImportError:
+        raise LitVideoError(
             "The contender lance_far needs Lance, which is not here: pip install -e '.[peers]'"
-        ) from error
+        ) from None
     return lance

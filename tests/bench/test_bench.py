@@ -16,6 +16,8 @@ from lit_video.commands.bench import main, parser
 from lit_video.index import VideoIndex
 from lit_video.loading.loader import VideoLoader
 from lit_video.support.errors import LitVideoError
+from tests.programs import REPOSITORY
+from tests.programs import run as run_program
 
 BATCH = 16
 
@@ -49,12 +51,21 @@ def test_an_epoch_has_each_frame_once(name, paths, tmp_path):
     assert set(found) == frames
 
 
-@pytest.mark.filterwarnings("ignore")  # Lance's own
 def test_videos_in_a_table_of_lance_are_those_videos(paths, tmp_path):
-    setting = setting_of(paths, tmp_path, workers=1, delay_seconds=0.0)
-    batches, counts = contender("lance_far")(setting)
-    assert stamps(batches, 3) == stamps(contender("torchcodec")(setting)[0], 3)
-    assert counts.requests > len(paths)
+    """In a program of its own: Lance warns of every fork in a process that has imported it."""
+    code = (
+        "from pathlib import Path\n"
+        "from lit_video.bench.run import contender\n"
+        "from tests.bench.test_bench import setting_of, stamps\n"
+        f"paths, folder = {paths!r}, Path({str(tmp_path)!r})\n"
+        "if __name__ == '__main__':\n"
+        "    batches, counts = contender('lance_far')(setting_of(paths, folder, workers=1, delay_seconds=0.0))\n"
+        "    print(stamps(batches, 3), counts.requests > len(paths))\n"
+    )
+    (tmp_path / "program.py").write_text(code)
+    told = run_program(tmp_path / "program.py", environment={"PYTHONPATH": str(REPOSITORY)}, forked=False)
+    expected = stamps(contender("torchcodec")(setting_of(paths, tmp_path))[0], 3)
+    assert told.stdout.splitlines()[-1:] == [f"{expected} True"], told.stderr
 
 
 def test_ours_and_torchcodec_deliver_the_same_order(paths, tmp_path):
