@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -132,10 +133,13 @@ class FarAway:
         if "list-type=2" in query:
             self.asked.append(Asked("LIST", name.strip("/"), 0, 0))
             await asyncio.sleep(self.delay_seconds)
-            return await self._send(writer, "200 OK", *_xml(_listed(path, dict(parse_qsl(query)))))
+            told = tostring(_listed(path, dict(parse_qsl(query))))
+            about = {"Content-Type": "application/xml", "Content-Length": str(len(told))}
+            return await self._send(writer, "200 OK", about, told)
         if not path.is_file():
             return await self._send(writer, "404 Not Found", {})
-        size, etag = path.stat().st_size, f'"{path.stat().st_mtime_ns:x}-{path.stat().st_size:x}"'
+        stat = path.stat()
+        size, etag = stat.st_size, _etag(stat)
         begin, _, last = headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")
         first, end = (int(begin), int(last) + 1 if last else size) if begin else (max(0, size - int(last)), size)
         asked = Asked(method, str(path.relative_to(self.folder)), first, min(size, end))
@@ -148,10 +152,9 @@ class FarAway:
             return await self._send(writer, {"503": "503 Slow Down", "403": "403 Forbidden"}[fault], {})
         if headers.get("if-match", etag) != etag:
             return await self._send(writer, "412 Precondition Failed", {})
-        changed = formatdate(path.stat().st_mtime, usegmt=True)
         about = {
             "ETag": etag,
-            "Last-Modified": changed,
+            "Last-Modified": formatdate(stat.st_mtime, usegmt=True),
             "Accept-Ranges": "bytes",
             "Content-Length": str(asked.end - asked.begin),
         }
@@ -192,7 +195,7 @@ def _listed(bucket: Path, asked: Mapping[str, str]) -> Element:
             folders.add(prefix + first + between)
             continue
         found, stat = SubElement(answer, "Contents"), path.stat()
-        told = {"Key": name, "Size": str(stat.st_size), "ETag": f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'}
+        told = {"Key": name, "Size": str(stat.st_size), "ETag": _etag(stat)}
         told["LastModified"] = datetime.fromtimestamp(stat.st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         for key, text in told.items():
             SubElement(found, key).text = text
@@ -201,9 +204,8 @@ def _listed(bucket: Path, asked: Mapping[str, str]) -> Element:
     return answer
 
 
-def _xml(answer: Element) -> tuple[dict[str, str], bytes]:
-    text = tostring(answer)
-    return {"Content-Type": "application/xml", "Content-Length": str(len(text))}, text
+def _etag(stat: os.stat_result) -> str:
+    return f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
 
 
 @contextmanager

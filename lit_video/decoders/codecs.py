@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from lit_video.index import VideoIndex
+from lit_video.index.truth import goes_by_version
 from lit_video.media.container import pictures_of
 
 # A keyframe and the global header are all that these remember once they are flushed. MPEG-4's, for one, take note of
@@ -142,7 +143,7 @@ def depends_on_first_packet(index: VideoIndex, video_id: int) -> bool:
 
     FFmpeg works around bugs of old x264 by the version that this packet names. In 4:4:4 every picture depends on it.
     """
-    return index.codec(video_id) == "h264" and "420" not in index.pixel_format(video_id)
+    return goes_by_version(index.codec(video_id), index.pixel_format(video_id))
 
 
 def parameters(context: VideoCodecContext) -> tuple[object, ...]:

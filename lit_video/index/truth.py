@@ -109,7 +109,12 @@ class Truth:
 
 def remembers_its_beginning(codec: str, pixel_format: str) -> bool:
     """Tell whether a decoder goes by what the file's first packets told: a palette; x264's version, in 4:4:4."""
-    return pixel_format == "pal8" or (codec == "h264" and "420" not in pixel_format)
+    return pixel_format == "pal8" or goes_by_version(codec, pixel_format)
+
+
+def goes_by_version(codec: str, pixel_format: str) -> bool:
+    """Tell whether FFmpeg works around bugs of old x264 by the version that the file's first packet names."""
+    return codec == "h264" and "420" not in pixel_format
 
 
 def watch_packets(path: Path, stream_index: int) -> Packets:

@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 import time
 import zipfile
+from itertools import count
 
 import av
 import numpy as np
@@ -292,6 +293,29 @@ def test_what_has_no_table_is_fetched_whole_and_announced(large, tmp_path, capsy
 
 
 # Who may come in.
+
+
+@pytest.mark.parametrize("fault", ["503", "drop", "truncate", "stall"])
+def test_a_bucket_that_fails_now_and_then_gives_the_same_frames(fault, videos, index, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "PAUSES", (0.01,) * 5)
+    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(remote, "SLOWEST", 2**24)
+    from s3fs import S3FileSystem
+
+    monkeypatch.setattr(S3FileSystem, "cachable", False)  # it would have the server of before
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "flaky").symlink_to(videos)
+    with FarAway(tmp_path / "served").serving() as server:
+        for name, value in {"AWS_ENDPOINT_URL": server.url, "AWS_DEFAULT_REGION": "us-east-1"}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "opensesame")
+        gets = count()
+        server.fault = lambda asked: fault if asked.method == "GET" and next(gets) % 3 == 0 else "ok"
+        far = scanned([f"s3://flaky/{name}.mp4" for name in range(3)], tmp_path / "index")
+        assert_same_index(far, index)
+        assert_same_frames(batches(far)[0], batches(index)[0])
+        assert next(gets) > 6
 
 
 def test_what_is_missing_to_come_in_is_told_and_not_shown(bucket, tmp_path, monkeypatch):
