@@ -49,7 +49,7 @@ class OpenVideo:
     ) -> None:
         self._index, self._video_id, self._open_codec = index, video_id, open_codec
         self._trust_flags, self._lost = trust_flags, lost
-        self._path = index.path(video_id)
+        self._path, self._splice = index.path(video_id), index.splice(video_id)
         self._pts = index.pts_of(video_id)
         self._exact, self._codec_name = not index.is_counted(video_id), index.codec(video_id)
         self._is_told = index.made(video_id) == "tried"  # counted, and the packets tell each picture's time
@@ -117,8 +117,8 @@ class OpenVideo:
         """Return an open container, and what it reads if the file is far away."""
         far = self._index.far
         if far is None or not far.is_far(self._video_id):
-            return open_video(self._path), None
-        return far.open(self._video_id)
+            return open_video(self._path, self._splice), None
+        return far.open(self._video_id, self._splice)
 
     def _reopen(self) -> None:
         self.close()
@@ -173,6 +173,7 @@ class OpenVideo:
                 if ways[-1] is not None:
                     yield ways[-1]
         if all(way is None for way in ways):  # not for damage, which decoding a whole file again would not mend
+            self._splice = None
             self._reopen()
             yield self._container.demux(self._stream)
 

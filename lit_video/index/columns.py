@@ -15,8 +15,10 @@ from lit_video.index.digest import DIGEST_BYTES
 from lit_video.index.scan import Entry
 from lit_video.index.truth import Start
 from lit_video.media.container import Seek
+from lit_video.media.spliced import Splice
 
 MADE = ("exact", "decoded", "table", "tried")
+NO_SPLICE = Splice(0, 0, b"")
 COUNTED = frozenset({"decoded", "tried"})  # whose pictures are counted from places that were tried
 
 
@@ -85,6 +87,10 @@ class Columns:
     # One row a packet that is not to be decoded: damaged, and nobody refers to it.
     left_out_offset: np.ndarray  # int64 [V + 1]
     left_out: np.ndarray  # int64 [P], truth.key_of
+    # What is put into a file when it is read, in the place of its bytes `[begin, end)`.
+    cues_offset: np.ndarray  # int64 [V + 1], into cues
+    cues_at: np.ndarray  # int64 [V, 2]
+    cues: np.ndarray  # uint8
     # All paths, UTF-8 (undecodable bytes escaped as Python does), one after another.
     path_bytes: np.ndarray  # uint8
 
@@ -135,6 +141,12 @@ class Columns:
         """Return the keys of a video's packets that are not to be decoded."""
         return self.left_out[slice(*self.left_out_offset[video_id : video_id + 2])].tolist()
 
+    def splice(self, video_id: int) -> Splice | None:
+        """Return what is put into a video's file when it is read, or None."""
+        first, last = self.cues_offset[video_id : video_id + 2]
+        begin, end = self.cues_at[video_id].tolist()
+        return Splice(begin, end, self.cues[first:last].tobytes()) if first < last else None
+
     @classmethod
     def names_of_columns(cls) -> list[str]:
         """Return the names of all columns, which are also their files' names."""
@@ -168,6 +180,7 @@ def columns_of(files: Sequence[tuple[str, int, int]], entries: Sequence[Entry]) 
     number = {name: place for place, name in enumerate(names)}
     paths = [path.encode(errors="surrogateescape") for path, _, _ in files]
     starts = [start for entry in entries for start in entry.starts]
+    cues = [entry.cues or NO_SPLICE for entry in entries]
     return Columns(
         pts=np.concatenate([np.empty(0, np.int64), *(entry.pts for entry in entries)]).astype(np.int64),
         start=np.concatenate([np.empty(0, np.int32), *(_start_of_each_frame(entry) for entry in entries)]),
@@ -204,6 +217,9 @@ def columns_of(files: Sequence[tuple[str, int, int]], entries: Sequence[Entry]) 
         damage_why=np.array([number[run.why] for run in runs], np.int16),
         left_out_offset=_offsets([len(entry.left_out) for entry in entries]),
         left_out=np.array([crc for entry in entries for crc in entry.left_out], np.int64),
+        cues_offset=_offsets([len(splice.data) for splice in cues]),
+        cues_at=np.array([(splice.begin, splice.end) for splice in cues], np.int64).reshape(-1, 2),
+        cues=np.frombuffer(b"".join(splice.data for splice in cues), np.uint8),
         path_bytes=np.frombuffer(b"".join(paths), np.uint8),
     ), names
 

@@ -22,7 +22,7 @@ from lit_video.index.lines import Lines
 from lit_video.index.records import Record, codec_of, line_of, packed, record_of, unpacked
 from lit_video.index.scan import Entry
 
-VERSION = 2  # of what a scan tells and how it is written; files of others are not looked at
+VERSION = 3  # of what a scan tells and how it is written; files of others are not looked at
 MOST_ALIKE = 8  # contents of one size that a worker is told of: of more it finds out itself
 
 

@@ -17,6 +17,7 @@ from lit_video.index.columns import Columns
 from lit_video.media.container import open_video
 from lit_video.media.ranges import FarFile, Fetched, Fetcher, RangedFile
 from lit_video.media.remote import Remote, is_remote
+from lit_video.media.spliced import Splice
 
 REMOTE_BYTES = 2**28
 MOST_FILES = 2**14  # of which something is remembered
@@ -51,7 +52,7 @@ class FarVideos:
             return
         if not far.head and not far.head_is_due:
             far.head_is_due = True
-            self._fetcher.soon(lambda: self._read_head(far))
+            self._fetcher.soon(lambda: self._read_head(far, video_id))
         if places := self._columns.bytes_from(video_id, start):
             self._fetcher.expect(far, *places)
 
@@ -66,14 +67,14 @@ class FarVideos:
         far, places = self._file(video_id), self._columns.bytes_from(video_id, start)
         with nullcontext() if far is None or not places else self._fetcher.holding(far, *places):
             if far is not None:
-                self._read_head(far)
+                self._read_head(far, video_id)
             yield
 
-    def open(self, video_id: int) -> tuple[InputContainer, RangedFile]:
-        """Return an open container, and the file that it reads."""
+    def open(self, video_id: int, splice: Splice | None = None) -> tuple[InputContainer, RangedFile]:
+        """Return an open container, and the file that it reads; with what is to be put into it."""
         far = self._file(video_id)
         assert far is not None
-        return self._open(far)
+        return self._open(far, splice)
 
     def copied(self, video_id: int) -> AbstractContextManager[Path]:
         """Give the path of a copy of a whole file, which is deleted when the block is left."""
@@ -109,18 +110,18 @@ class FarVideos:
             FarFile(Remote(path, int(c.size_bytes[video_id]), int(c.mtime_ns[video_id]))) if is_remote(path) else None
         )
 
-    def _open(self, far: FarFile) -> tuple[InputContainer, RangedFile]:
+    def _open(self, far: FarFile, splice: Splice | None) -> tuple[InputContainer, RangedFile]:
         with far.opening:  # one thread reads the head, for all
             file = RangedFile(far, self._fetcher)
-            container = open_video(file)
+            container = open_video(file, splice)
             head = file.take_blocks()
             self._fetcher.keep_head(far, [*far.head, *head])
             return container, file
 
-    def _read_head(self, far: FarFile) -> None:
+    def _read_head(self, far: FarFile, video_id: int) -> None:
         with far.opening, contextlib.suppress(Exception):  # the read that needs it will tell
             if not far.head:
-                self._open(far)[0].close()
+                self._open(far, self._columns.splice(video_id))[0].close()
             far.head_is_due = False
 
 

@@ -16,6 +16,7 @@ BEHIND = {
     "start_offset": ("start_frame", "start_how", "start_target", "start_drop", "start_check", "start_bytes"),
     "damage_offset": ("damage_first", "damage_last", "damage_why"),
     "left_out_offset": ("left_out",),
+    "cues_offset": ("cues",),
 }
 NUMBERED = ("codec", "pixel_format", "damage_why")  # by place in names
 

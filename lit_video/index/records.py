@@ -17,6 +17,7 @@ from lit_video.index.damage import Run
 from lit_video.index.scan import Entry
 from lit_video.index.truth import Start
 from lit_video.media.container import Seek
+from lit_video.media.spliced import Splice
 
 PARTS_OF_START = [part.name for part in fields(Start)]
 
@@ -59,6 +60,7 @@ def packed(entry: Entry) -> bytes:
         "starts": [_text_of(column) for column in starts],
         "left_out": _text_of(entry.left_out),
         "places": [_text_of(column) for column in zip(*entry.places, strict=True)],
+        "cues": entry.cues and [entry.cues.begin, entry.cues.end, _text_of_bytes(entry.cues.data)],
     }
     return json.dumps(row, separators=(",", ":"), default=lambda number: number.item()).encode()
 
@@ -73,7 +75,7 @@ def unpacked(text: bytes, digest: bytes) -> Entry:
     row = json.loads(text)
     columns = [_numbers_of(text).tolist() for text in row["starts"]]
     starts = [Start(frame, Seek(how), *rest) for frame, how, *rest in zip(*columns, strict=True)]
-    places = [_numbers_of(text).tolist() for text in row.get("places", ())]  # entries of before had none
+    places, cues = [_numbers_of(text).tolist() for text in row["places"]], row["cues"]
     return Entry(
         **{
             **row,
@@ -85,6 +87,7 @@ def unpacked(text: bytes, digest: bytes) -> Entry:
             "crop": tuple(row["crop"]),
             "digest": digest,
             "places": list(zip(*places, strict=True)),
+            "cues": cues and Splice(cues[0], cues[1], _bytes_of(cues[2])),
         }
     )
 
@@ -92,8 +95,16 @@ def unpacked(text: bytes, digest: bytes) -> Entry:
 def _text_of(numbers: Sequence[int] | Int64[np.ndarray, " n"]) -> str:
     """Return whole numbers as text: their differences, of which timestamps have few, compressed."""
     steps = np.diff(np.asarray(numbers, np.int64), prepend=0)
-    return base64.b64encode(zlib.compress(steps.tobytes(), 1)).decode()
+    return _text_of_bytes(steps.tobytes())
 
 
 def _numbers_of(text: str) -> Int64[np.ndarray, " n"]:
-    return np.cumsum(np.frombuffer(zlib.decompress(base64.b64decode(text)), np.int64), dtype=np.int64)
+    return np.cumsum(np.frombuffer(_bytes_of(text), np.int64), dtype=np.int64)
+
+
+def _text_of_bytes(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 1)).decode()
+
+
+def _bytes_of(text: str) -> bytes:
+    return zlib.decompress(base64.b64decode(text))

@@ -13,7 +13,7 @@ import os
 import stat
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -35,6 +35,7 @@ from lit_video.index.bitstream import (
 )
 from lit_video.index.container_table import is_enough, told_by_table
 from lit_video.index.crop import crop_of
+from lit_video.index.cues import Passed, cues_of
 from lit_video.index.damage import Packets, Run, runs_of
 from lit_video.index.digest import UNKNOWN
 from lit_video.index.pieces import decode_in_pieces
@@ -55,6 +56,7 @@ from lit_video.media.container import (
     reason_of,
 )
 from lit_video.media.picture import NO_CROP, NO_TRANSFER, Colours, colours_of, orientation_of
+from lit_video.media.spliced import Splice
 
 # Codecs whose decoders give one picture, with the packet's pts, for each packet that is_shown() lets pass. In those of
 # the second kind pictures are shown in the order in which they are stored.
@@ -107,6 +109,7 @@ class Entry:
         digest: What stands for the file's bytes (`digest.digest_of`); whoever looked at them adds it.
         places: For each start, the bytes `[begin, end)` of all packets that decoding from there needs; none where the
             container does not tell.
+        cues: What is put into the file when it is read, where its writer left out what seeking needs.
     """
 
     stream: int
@@ -130,6 +133,7 @@ class Entry:
     transfer: int = NO_TRANSFER
     digest: bytes = UNKNOWN
     places: Sequence[tuple[int, int]] = ()
+    cues: Splice | None = None
 
 
 class Frames(NamedTuple):
@@ -197,7 +201,21 @@ def _scan(
         elif starts_hold(path, stream.index, packets.recovery_points()):
             frames = packets.frames()
     frames = frames or _decode(path, stream, packets.seen)
-    return entry_of(container, stream, packets, frames, said, crop)
+    entry = entry_of(container, stream, packets, frames, said, crop)
+    if entry.made != "exact":
+        return entry
+    is_cut_off = entry.expected > len(entry.pts)
+    cues = cues_of(path, container, stream, packets.passed(), is_cut_off)
+    return replace(entry, cues=cues, places=_from_clusters(container, stream, entry))
+
+
+def _from_clusters(container: InputContainer, stream: VideoStream, entry: Entry) -> Sequence[tuple[int, int]]:
+    """Return an entry's places, of Matroska from where the cluster begins: a seek goes there."""
+    if not entry.places or "matroska" not in container.format.name:
+        return entry.places
+    clusters = {found.timestamp: found.pos for found in stream.index_entries}
+    of_starts = zip(entry.starts, entry.places, strict=True)
+    return [(min(begin, clusters.get(start.target, begin)), end) for start, (begin, end) in of_starts]
 
 
 def entry_of(
@@ -416,6 +434,11 @@ class StreamPackets:
         targets = dict(zip(frames, keyframes.tolist(), strict=True))  # of several at one frame, the last
         starts = [Start(frame, Seek.TIME, target) for frame, target in targets.items() if frame < len(pts)]
         return Frames("exact", pts, starts, self.damage(), places=self._places_from(pts, starts))
+
+    def passed(self) -> Passed:
+        """Return what seeking goes by."""
+        pictures, places = np.array(self._decoded_pts, np.int64), np.array(self._places, np.int64).reshape(-1, 2)
+        return Passed(self.seen.times, pictures, places[:, 0], sorted(self.keyframe_pts))
 
     def tried_frames(self, path: Path) -> Frames | None:
         """Return pts in presentation order, and starts that were tried: not every container seeks as it is told.

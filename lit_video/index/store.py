@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from lit_video.index.columns import Columns, Skipped, Stored
 from lit_video.support.errors import IndexStoreError
 
-VERSION = 6
+VERSION = 7
 HEADER = "index.json"
 PATIENCE_SECONDS = 5.0  # in which waiting for another writer is not worth a word
 

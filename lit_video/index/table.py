@@ -30,6 +30,7 @@ from lit_video.index.store import load_columns, load_named, save
 from lit_video.index.truth import Start
 from lit_video.media.picture import HLG, PQ, Colours, Presentation
 from lit_video.media.ranges import NOTHING, Fetched
+from lit_video.media.spliced import Splice
 from lit_video.support.errors import DataError
 
 
@@ -350,6 +351,10 @@ class VideoIndex:
     def starts(self, video_id: int) -> list[Start]:
         """Return all places of a video from which decoding can begin, ascending."""
         return self.columns.starts(video_id)
+
+    def splice(self, video_id: int) -> Splice | None:
+        """Return what is put into a video's file when it is read, in the place of what its writer left out; or None."""
+        return self.columns.splice(video_id)
 
     def damage(self, video_id: int) -> Sequence[Run]:
         """Return a video's damaged frames, in runs, ascending: `first`, `last` (damaged too), `why`."""

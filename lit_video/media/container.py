@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from lit_video.media.picture import NO_MATRIX, NO_RANGE, NO_TRANSFER, Colours
 from lit_video.media.ranges import RangedFile
+from lit_video.media.spliced import LocalFile, Splice, SplicedFile
 
 RGB_MATRIX = 0
 
@@ -27,6 +28,8 @@ TAGS: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split
 # What PyAV raises of a damaged file. FFmpegError alone is not enough: some of it PyAV finds out itself.
 SHORT = 0.02  # so large a part of a file is missing before it falls short of its header: they lie by less
 AV_TIME_BASE = 1_000_000  # units of a container's duration in a second
+# What a file is read through that has a splice in it, and that its list of fragments, if one was put in, is believed.
+SPLICED: dict[str, Any] = {"buffer_size": 2**16, "container_options": {"use_mfra_for": "pts"}}
 UNREADABLE = (av.error.FFmpegError, OSError, ValueError, LookupError)
 
 
@@ -35,7 +38,7 @@ def reason_of(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def open_video(path: Path | str | RangedFile, **options: Any) -> InputContainer:
+def open_video(path: Path | str | RangedFile, splice: Splice | None = None, **options: Any) -> InputContainer:
     """Open the container at `path` for reading. Use it in a `with` block, or close it.
 
     An open decoder with threads of its own that a forked child collects as garbage hangs that child for ever
@@ -43,19 +46,24 @@ def open_video(path: Path | str | RangedFile, **options: Any) -> InputContainer:
 
     Args:
         path: A file, or what reads one that is far away.
+        splice: What to put into it.
         options: Further arguments of `av.open`, such as `hwaccel`.
 
     Raises:
         OSError, av.FFmpegError: A file that is not there, or is no container that FFmpeg knows.
     """
+    if splice is not None:
+        options = SPLICED | options
     if isinstance(path, RangedFile):
-        return _open_ranged(path, options)
+        return _open_ranged(path, splice, options)
+    if splice is not None:
+        return av.open(cast("Any", SplicedFile(LocalFile(path), splice)), **TAGS, **options)
     return av.open(str(path), **TAGS, **options)
 
 
-def _open_ranged(file: RangedFile, options: dict[str, Any]) -> InputContainer:
+def _open_ranged(file: RangedFile, splice: Splice | None, options: dict[str, Any]) -> InputContainer:
     try:
-        return av.open(cast("Any", file), **TAGS, **options)
+        return av.open(cast("Any", file if splice is None else SplicedFile(file, splice)), **TAGS, **options)
     except Exception:
         if file.error is not None:  # which FFmpeg took for the end of the file
             raise file.error from None
