@@ -113,7 +113,12 @@ def _rows(container: InputContainer, stream: VideoStream, file_size: int) -> lis
         return None
     seek(container, stream, Seek.TIME, stream.start_time or 0)  # before which Matroska's cues are not read
     entries = list(stream.index_entries)
-    if not entries or any(entry.is_discard or not entry.is_keyframe for entry in entries):
+    shown = [number for number, entry in enumerate(entries) if not entry.is_discard]
+    if not shown or not all(entry.is_keyframe for entry in entries):
+        return None
+    num_hidden = len(entries) - len(shown)
+    entries = entries[shown[0] : shown[-1] + 1]
+    if len(entries) > len(shown):  # an edit hides some between others
         return None
     has_places = not formats.isdisjoint(WITH_PLACES)
     rows = [Row(entry.timestamp, entry.pos, entry.size if has_places else 0) for entry in entries]
@@ -121,15 +126,15 @@ def _rows(container: InputContainer, stream: VideoStream, file_size: int) -> lis
         return None
     if "avi" in formats and any(one.place >= other.place for one, other in pairwise(rows)):
         return None  # its packets are shown as they are stored, whatever the table says
-    return rows if _is_whole(container, stream, [row.time for row in rows]) else None
+    return rows if _is_whole(container, stream, [row.time for row in rows], num_hidden) else None
 
 
-def _is_whole(container: InputContainer, stream: VideoStream, times: Sequence[int]) -> bool:
+def _is_whole(container: InputContainer, stream: VideoStream, times: Sequence[int], num_hidden: int) -> bool:
     """Tell whether these are the times of all pictures: as many as the header says, or at even steps to the end."""
     steps = np.diff(times)
     if (steps <= 0).any():
         return False
-    if len(times) == stream.frames:
+    if len(times) + num_hidden == stream.frames:
         return True
     duration = duration_of(container, stream)
     if duration is None or len(times) < 2 or steps.max() >= EVEN * float(np.median(steps)):

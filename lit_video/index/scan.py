@@ -31,6 +31,7 @@ from lit_video.index.bitstream import (
     is_independent,
     is_no_plain_picture,
     is_shown,
+    is_skipped_leading,
     may_be_interlaced,
 )
 from lit_video.index.container_table import is_enough, told_by_table
@@ -345,6 +346,8 @@ class StreamPackets:
         self.seen.add(packet, is_start)
         if not is_shown(self.codec, data):
             return
+        if len(self.keyframe_pts) == 1 and is_skipped_leading(self.codec, data, extradata):
+            return
         if packet.is_discard:
             self._hidden_pts.append(packet.pts)
             self.trusted = self.trusted and not self.seen.broken[-1]
@@ -395,10 +398,10 @@ class StreamPackets:
         """Tell whether hidden pictures come before the first that is shown and after the last one only.
 
         They are decoded, for others refer to them, and do not come out. Of several edits that hide pictures between
-        others, and of codecs in which that was not tried, decoding tells.
+        others decoding tells.
         """
         shown = [pts for pts in self.pts if pts is not None]
-        if not shown or (self._hidden_pts and self.codec not in REORDERED):
+        if not shown:
             return False
         first, last = min(shown), max(shown)
         return all(pts is not None and not first <= pts <= last for pts in self._hidden_pts)

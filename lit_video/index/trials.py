@@ -87,9 +87,22 @@ def find_starts(path: Path, stream_index: int, truth: Truth, packets: Packets) -
     with _Trials(path, stream_index, truth, opens=not alike or bool(truth.ends())) as trials:
         way = _common_way(trials, candidates) if alike else None
         starts, end = _walk(trials, candidates, way, len(truth.sums))
+        beginning = _beginning(trials, packets, end)
     if 0 in truth.breaks:
         _try_beginning(path, stream_index, truth, end)
-    return [Start(0), *reversed(starts)]
+    return [beginning, *reversed(starts)]
+
+
+def _beginning(trials: _Trials, packets: Packets, end: int) -> Start:
+    """Return frame 0 as a start: by a seek to the first packet, or where that does not give it, by opening the file."""
+    first, truth = next(iter(packets.keyframes), None), trials.truth
+    if trials.opens or first is None or first.number or truth.numbers[0] or truth.why[0]:
+        return Start(0)
+    for way in range(NUM_WAYS):
+        start = trials.own(Candidate(first, 0, came=True, is_regular=True), way, end)
+        if start is not None or trials.landed:
+            return start or Start(0)
+    return Start(0)
 
 
 def _candidates(truth: Truth, packets: Packets) -> list[Candidate]:

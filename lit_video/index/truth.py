@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -307,29 +309,55 @@ def starts_hold(path: Path, stream_index: int, points: Sequence[tuple[int, int, 
         stream_index: Of the video stream.
         points: Time of each recovery point, of a start well before, and of the start after it.
     """
-    chosen = {round(place * (len(points) - 1) / (RECOVERY_POINTS_TRIED - 1)) for place in range(RECOVERY_POINTS_TRIED)}
-    return all(_holds(path, stream_index, *points[place]) for place in sorted(chosen) if points)
+    last = max(0, len(points) - 1)
+    chosen = {round(place * last / (RECOVERY_POINTS_TRIED - 1)) for place in range(RECOVERY_POINTS_TRIED)}
+    return not points or _hold(path, stream_index, [points[place] for place in sorted(chosen)])
 
 
-def _holds(path: Path, stream_index: int, point: int, before: int, after: int | None) -> bool:
-    with open_video(path) as container, open_video(path) as other:
-        stream, fresh = only_stream(container, stream_index), only_stream(other, stream_index)
-        seek(container, stream, Seek.TIME, before)
-        sums: tuple[dict[int | None, int], dict[int | None, int]] = {}, {}
-        reached = False
-        stream.codec_context.skip_frame = "NONREF"  # before the point, what nobody refers to does not matter
-        for packet in container.demux(stream):
-            if packet.pts == point:
-                reached = True
-                stream.codec_context.skip_frame = "DEFAULT"
-            last = not packet.size or (after is not None and packet.pts == after)
-            for found, decoder in ((sums[0], stream), (sums[1], fresh if reached else None)):
-                for picture in decode(decoder, None if last else packet) if decoder is not None else ():
-                    if picture.pts is not None and picture.pts >= point:
-                        found[picture.pts] = checksum(picture)
-            if last:
-                break
-        return reached and all(sums[1].get(pts) == value for pts, value in sums[0].items())
+def _hold(path: Path, stream_index: int, points: Sequence[tuple[int, int, int | None]]) -> bool:
+    known, fresh, compared = dict[int | None, int](), dict[int | None, int](), set[int]()
+    with open_video(path) as container:
+        stream = only_stream(container, stream_index)
+        packets: Iterator[Packet] = iter(())
+        packet: Packet | None = None
+        for point, before, after in points:
+            if packet is None or packet.pts != point:  # else the decoder stands there, and what it knows is known
+                _note(known, decode(stream, None))
+                packets = _packets_to(container, stream, before, point)
+                packet = next(packets, None)
+            if packet is None or packet.pts != point:
+                return False
+            with open_video(path) as other:
+                beginner = only_stream(other, stream_index)
+                while packet is not None and packet.size and (after is None or packet.pts != after):
+                    if packet.pts is not None and packet.pts >= point:
+                        compared.add(packet.pts)
+                    _note(known, decode(stream, packet))
+                    _note(fresh, decode(beginner, packet))
+                    packet = next(packets, None)
+                _note(fresh, decode(beginner, None))
+        _note(known, decode(stream, None))
+    return all(fresh.get(pts) == known[pts] for pts in compared & known.keys())
+
+
+def _packets_to(container: InputContainer, stream: VideoStream, before: int, point: int) -> Iterator[Packet]:
+    """Decode from one time up to another; return the packets from there on, or the last one."""
+    seek(container, stream, Seek.TIME, before)
+    stream.codec_context.skip_frame = "NONREF"  # before the point, what nobody refers to does not matter
+    packets = container.demux(stream)
+    for packet in packets:
+        if packet.pts == point or not packet.size:
+            stream.codec_context.skip_frame = "DEFAULT"
+            return chain([packet], packets)
+        decode(stream, packet)
+    return packets
+
+
+def _note(sums: dict[int | None, int], pictures: Iterable[VideoFrame]) -> None:
+    """Add the checksums of pictures by their times, but of those that are there."""
+    for picture in pictures:
+        if picture.pts not in sums:
+            sums[picture.pts] = checksum(picture)
 
 
 def is_left_out(packet: Packet, left_out: Collection[int]) -> bool:

@@ -38,23 +38,25 @@ def tried_starts(
         packets: All of its packets.
         pts: Of each picture, ascending.
     """
-    keyframes = list(packets.keyframes)[1:]
+    first, *keyframes = packets.keyframes
     times = [keyframe.pts for keyframe in keyframes if keyframe.check is not None and keyframe.pts is not None]
     if packets.keyframes.headers_change or len(times) < len(keyframes):
         return None
     frames = np.searchsorted(pts, times).tolist()
-    tried = to_and_fro(len(keyframes), TRIED)
+    tried, end = to_and_fro(len(keyframes), TRIED), frames[0] if frames else len(pts)
     with contextlib.suppress(*UNREADABLE), open_video(path) as container:
         stream = only_stream(container, stream_index)
         stream.codec_context.copy_opaque = True
         trial = _Trial(container, stream, packets.times, pts.tolist())
-        if not trial.begins_well(frames[0] if frames else len(pts)):
+        if not trial.begins_well(end):
             return None
         ends = [*frames[1:], len(pts)]
         for way in range(NUM_WAYS):
             if all(trial.agrees(keyframes[n], frames[n], ends[n], way) for n in tried):
                 starts = [start_at(k, frame, way) for k, frame in zip(keyframes, frames, strict=True)]
-                return None if None in starts else [Start(0), *(start for start in starts if start is not None)]
+                if None in starts:
+                    return None
+                return [trial.beginning(first, end), *(start for start in starts if start is not None)]
             if trial.landed:  # on another way it would begin at the same packet
                 return None
     return None
@@ -86,6 +88,15 @@ class _Trial:
             self.landed = packets is not None
             return self._gives(self._from(frame, self._pictures(packets or (), keyframe.number)), frame, end)
         return False
+
+    def beginning(self, first: Keyframe, end: int) -> Start:
+        """Return frame 0 as a start: by a seek to the first packet if that gives the frames before `end`."""
+        for way in range(NUM_WAYS if first.number == 0 else 0):
+            if self.agrees(first, 0, end, way):
+                return start_at(first, 0, way) or Start(0)
+            if self.landed:
+                break
+        return Start(0)
 
     def _gives(self, pictures: Iterator[VideoFrame], frame: int, end: int) -> bool:
         given = islice(pictures, end - frame)

@@ -211,7 +211,9 @@ class _Place:
         if duration is None or self._time is None or self._first is None or not self._largest:
             return False
         first = self._first if stream.start_time is None else min(self._first, stream.start_time)  # after a seek
-        covered = self._time - max(0, first) + self.REORDERED * self._largest
+        if "mov" in container.format.name.split(","):  # an edit list may hide what comes before 0, and no part of it
+            first = max(0, first)
+        covered = self._time - first + self.REORDERED * self._largest
         return covered < (1 - SHORT) * duration and self._byte < (1 - SHORT) * (container.size or 0)
 
     def go_on(self, container: InputContainer, stream: VideoStream) -> bool:

@@ -87,6 +87,68 @@ CASES = [
 ]
 
 
+class TestJpeg:
+    """By tables of an encoder's own, flat parts of a picture are zeros; and zeros may be stuffed behind it."""
+
+    @pytest.mark.parametrize("ending", ["mkv", "avi", "mov"])
+    @pytest.mark.parametrize("huffman", ["optimal", "default"])
+    def test_flat_pictures_are_whole(self, huffman, ending, tmp_path):
+        index = VideoIndex.scan(jpegs(tmp_path / f"a.{ending}", huffman), tmp_path, progress=False, scan="packets")
+        assert (index.num_frames, index.damage(0)) == (40, ())
+        assert verify(index, 0).ok
+
+    def test_so_are_flat_pictures_without_loss(self, tmp_path):
+        path = jpegs(tmp_path / "a.avi", codec="ljpeg", pixel_format="yuvj420p", strict="-1")
+        assert VideoIndex.scan(path, tmp_path, progress=False).damage(0) == ()
+
+    @pytest.mark.parametrize("stuffed", [96, 2048])
+    def test_so_are_pictures_with_zeros_behind_them(self, stuffed, tmp_path):
+        path = tmp_path / "a.mkv"
+        with av.open(str(jpegs(tmp_path / "b.mkv"))) as one, av.open(str(path), "w") as other:
+            stream = other.add_stream_from_template(one.streams.video[0])
+            for packet in filter(lambda packet: packet.size, one.demux(video=0)):
+                data = bytes(packet)
+                copy = av.Packet(data + bytes(-len(data) % stuffed) * (packet.pts % 3 == 0))
+                copy.pts, copy.dts, copy.time_base, copy.stream = packet.pts, packet.dts, packet.time_base, stream
+                copy.is_keyframe = True
+                other.mux(copy)
+        assert VideoIndex.scan(path, tmp_path, progress=False).damage(0) == ()
+
+    @pytest.mark.parametrize("huffman", ["optimal", "default"])
+    @pytest.mark.parametrize("size", [64, 512, 4096])
+    def test_zeros_that_were_written_over_a_picture_are_found(self, size, huffman, tmp_path):
+        path = jpegs(tmp_path / "a.mkv", huffman)
+        with av.open(str(path)) as container:
+            packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+        data, draw = bytearray(path.read_bytes()), random.Random(0)
+        harmed = [3, 8, 15]
+        for number in harmed:
+            place, length = packets[number]
+            begin = place + draw.randrange(1000, length - size - 16)
+            data[begin : begin + size] = bytes(size)
+        path.write_bytes(data)
+        index = VideoIndex.scan(path, tmp_path, progress=False)
+        assert index.damage(0) == [Run(number, number, ZEROS) for number in harmed]
+
+
+def jpegs(path, huffman="optimal", codec="mjpeg", pixel_format="yuvj420p", **options):
+    """Write pictures of a scene, and black ones."""
+    if codec == "mjpeg":
+        options |= {"huffman": huffman, "qmin": "2", "qmax": "2"}
+    draw = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, 25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 640, 480, pixel_format
+        stream.codec_context.thread_count = 1  # slices that are encoded side by side share the standard's tables
+        for number in range(40):
+            scene = np.kron(draw.integers(0, 200, (60, 80, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+            scene += draw.integers(0, 40, scene.shape, np.uint8)
+            picture = scene if number < 25 else np.zeros_like(scene)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
 @pytest.mark.parametrize(("encoder", "ending", "harm"), CASES)
 def test_what_is_delivered_is_undamaged_and_what_can_be_had_is_delivered(encoder, ending, harm, tmp_path):
     source, seed = whole(tmp_path / f"whole.{ending}", encoder), len(encoder)

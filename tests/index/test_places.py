@@ -1,5 +1,6 @@
 """Places to start from: every keyframe is one, however many there are, few are tried, none gives a wrong picture."""
 
+import subprocess
 from collections import Counter
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import pytest
 from lit_video.checks.stamps import write_stamped
 from lit_video.checks.verify import verify
 from lit_video.decoders.reader import OpenVideos
-from lit_video.index import VideoIndex, pieces, trials, ways
+from lit_video.index import VideoIndex, doubt, pieces, trials, ways
 from lit_video.index.columns import MADE
 from lit_video.index.pieces import decode_in_pieces
 from lit_video.index.truth import OWN, decode_sequentially, watch_packets
@@ -170,11 +171,23 @@ def test_one_repeated_time_harms_its_own_gop_only(ending, codec, b_frames, odd, 
 class TestCuts:
     """Cuts with an edit list: what it hides at the beginning and at the end is decoded, and not shown."""
 
-    @pytest.mark.parametrize("codec", ["libx264", "libx265"])
+    @pytest.mark.parametrize(
+        ("ending", "codec", "gop", "b_frames"),
+        [
+            ("mp4", "libx264", 10, 2),
+            ("mp4", "libx265", 10, 2),
+            ("mp4", "libvpx-vp9", 10, 0),
+            ("mp4", "libsvtav1", 10, 0),
+            ("mov", "mjpeg", 1, 0),
+            ("mov", "prores_ks", 1, 0),
+        ],
+    )
     @pytest.mark.parametrize("hidden", [3, 7, 13])
-    def test_are_indexed_from_their_packets(self, codec, hidden, tmp_path):
-        path = tmp_path / "a.mp4"
-        cut(write_stamped(tmp_path / "whole.mp4", 50, 1, codec, 10, 2, 25), path, hidden)
+    def test_are_indexed_from_their_packets(self, ending, codec, gop, b_frames, hidden, tmp_path):
+        path = tmp_path / f"a.{ending}"
+        pixel_format = PIXEL_FORMATS.get(codec, "yuv420p")
+        whole = tmp_path / f"whole.{ending}"
+        cut(write_stamped(whole, 50, 1, codec, gop, b_frames, 25, pixel_format=pixel_format), path, hidden)
         index = scan(path)
         assert (index.made(0), index.num_frames) == ("exact", 50 - hidden)
         assert verify(index, 0).ok
@@ -185,23 +198,82 @@ class TestCuts:
         assert videos.num_opened == 1
         videos.close()
 
-    def test_no_picture_that_is_shown_is_hidden_in_between(self, tmp_path):
-        """Codecs whose decoders were not seen to hide pictures are decoded once."""
-        cut(write_stamped(tmp_path / "whole.mp4", 40, 1, "libvpx-vp9", 10, fps=25), tmp_path / "a.mp4", 5)
-        index = scan(tmp_path / "a.mp4")
-        assert (index.made(0), index.num_frames) == ("decoded", 35)
+    @pytest.mark.parametrize("codec", ["prores_ks", "png"])
+    def test_a_table_tells_what_is_hidden(self, codec, tmp_path):
+        path, pixel_format = tmp_path / "a.mov", PIXEL_FORMATS.get(codec, "yuv420p")
+        cut(write_stamped(tmp_path / "b.mov", 30, 1, codec, 1, fps=25, pixel_format=pixel_format), path, 4.5)
+        with av.open(str(path)) as container:
+            assert sum(packet.is_discard for packet in container.demux(video=0)) == 1
+        index = VideoIndex.scan(path, tmp_path / "index", progress=False)
+        assert (index.made(0), index.num_frames) == ("table", 25)
+        assert np.array_equal(index.pts, scan(path).pts)
         assert verify(index, 0).ok
+
+    def test_pictures_that_refer_to_what_was_cut_off_are_no_frames(self, tmp_path, monkeypatch):
+        """HEVC with open GOPs, cut at a keyframe into a container that hides nothing."""
+        looked_twice = []
+        monkeypatch.setattr(doubt, "_TwoDecoders", lambda *_: looked_twice.append(1))
+        options = {"x265-params": "open-gop=1:keyint=10:min-keyint=10:bframes=3:scenecut=0:log-level=none"}
+        write_stamped(tmp_path / "whole.mkv", 60, 1, "libx265", 10, 3, 25, options=options)
+        path = tmp_path / "a.mkv"
+        with av.open(str(tmp_path / "whole.mkv")) as one, av.open(str(path), "w") as other:
+            stream, begun = other.add_stream_from_template(one.streams.video[0]), False
+            for packet in one.demux(video=0):
+                begun = begun or (packet.is_keyframe and packet.pts is not None and packet.pts >= 700)
+                if packet.size and begun:
+                    packet.stream = stream
+                    other.mux(packet)
+        index = scan(path)
+        truth = decode_sequentially(path, 0).sums
+        assert (index.made(0), index.num_frames, looked_twice) == ("exact", len(truth), [])
+        assert verify(index, 0).ok
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec", "b_frames", "made"),
+    [
+        ("ts", "libx264", 2, "tried"),
+        ("ts", "libx264", 0, "tried"),
+        ("mp4", "mpeg4", 0, "decoded"),
+        ("mpg", "mpeg2video", 0, "decoded"),
+    ],
+)
+def test_a_file_of_one_gop_stays_open(ending, codec, b_frames, made, tmp_path):
+    """Its beginning is sought like any other keyframe."""
+    path = write(tmp_path / f"a.{ending}", codec, 40, b_frames, 40)
+    index = scan(path)
+    assert index.made(0) == made
+    videos, truth = OpenVideos(index, 1), decode_sequentially(path, 0).sums
+    order = np.random.default_rng(0).permutation(len(truth)).tolist()
+    assert read(videos, index, *order) == [truth[frame] for frame in order]
+    assert videos.num_opened == 1
+    videos.close()
+
+
+def test_a_clock_that_wraps_does_not_make_a_file_fall_short(tmp_path):
+    """A program stream's clock has 33 bits, and FFmpeg gives what was before it began anew a time before 0."""
+    path = tmp_path / "a.mpg"
+    sources = ["-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=16", "-f", "lavfi", "-i", "sine=d=16"]
+    codecs = ["-c:v", "mpeg2video", "-g", "12", "-bf", "2", "-c:a", "mp2", "-output_ts_offset", "95436"]
+    subprocess.run(["ffmpeg", "-v", "error", *sources, *codecs, path], check=True)
+    with av.open(str(path)) as container:
+        times = [packet.dts for packet in container.demux(video=0) if packet.size and packet.dts is not None]
+    assert min(times) < 0 < max(times)
+    index = scan(path)
+    assert (index.num_frames, index.damage(0)) == (400, ())
+    assert not any(start.how.is_anew for start in index.starts(0))
+    assert verify(index, 0).ok
 
 
 def cut(source, path, hidden):
     """Copy a video with times that begin before 0: an edit list hides so many pictures."""
     with av.open(str(source)) as one, av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as other:
-        stream = other.add_stream_from_template(one.streams.video[0])
+        stream = other.add_stream_from_template(one.streams.video[0], opaque=True)
         for packet in one.demux(video=0):
             if packet.size:
                 step = int(1 / (25 * packet.time_base))
                 packet.stream = stream
-                packet.pts, packet.dts = packet.pts - hidden * step, packet.dts - hidden * step
+                packet.pts, packet.dts = packet.pts - int(hidden * step), packet.dts - int(hidden * step)
                 other.mux(packet)
 
 
