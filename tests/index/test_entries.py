@@ -105,6 +105,37 @@ class TestReuse:
         scan(folder, tmp_path / "index")
         assert (scan(named(folder), tmp_path / "index").num_cached, len(scans)) == (3, 3)
 
+    @pytest.mark.parametrize("named", [moved, behind_hard_links], ids=lambda named: named.__name__)
+    @pytest.mark.usefixtures("of_some_bytes")
+    def test_large_files_whose_time_changed_before(self, folder, tmp_path, scans, named):  # noqa: F811
+        for change in (by_glob, touched, named):
+            index = scan(change(folder), tmp_path / "index")
+        assert (index.num_cached, len(scans)) == (3, 3)
+
+    @pytest.mark.usefixtures("of_some_bytes")
+    def test_a_time_that_two_large_files_got_tells_neither(self, folder, tmp_path, scans):  # noqa: F811
+        """They may differ where nobody looked; at its own path each is still known."""
+        for number, name in enumerate("ab"):
+            shutil.copyfile(folder / "0.mp4", folder / f"{name}.mp4")
+            os.utime(folder / f"{name}.mp4", (number, number))
+        scan(folder, tmp_path / "index")
+        assert len(scans) == 5
+        os.utime(folder / "a.mp4", (9, 9))
+        scan(folder, tmp_path / "index")
+        os.utime(folder / "b.mp4", (9, 9))
+        assert scan(folder, tmp_path / "index").num_cached == 5
+        (folder / "b.mp4").rename(folder / "c.mp4")
+        scan(folder, tmp_path / "index")
+        assert scans[5:] == ["c.mp4"]
+
+    @pytest.mark.usefixtures("of_some_bytes")
+    def test_workers_are_told_of_a_time_that_changed_before(self, folder, tmp_path):
+        scan(folder, tmp_path / "index")
+        scan(touched(folder), tmp_path / "index")
+        there = crew.identify(str(moved(folder) / "0.mp4")).file
+        told = Entries(tmp_path / "nowhere", are_kept=False, known=Entries(tmp_path / "index").about(there))
+        assert told.known(there, digest.digest_of(there.path, there.size_bytes))
+
     @pytest.mark.usefixtures("of_some_bytes")
     def test_a_copy_that_may_differ_where_nobody_looked_is_scanned(self, folder, tmp_path, scans):  # noqa: F811
         scan(folder, tmp_path / "index")
