@@ -70,7 +70,13 @@ def load_columns(folder: Path, is_used: bool = True) -> Stored:
     skipped = [Skipped(*row) for row in header["skipped"]]
     if is_used:
         _note_use(folder)
+    folder = folder.absolute()  # who maps it too may have been started in another folder
     return Stored(columns, header["names"], skipped, folder, header["named_by"], header["libavcodec"])
+
+
+def can_be_mapped(folder: Path) -> bool:
+    """Tell whether the columns in `folder` are still there."""
+    return all((folder / name).exists() for name in [HEADER, *(f"{name}.npy" for name in Columns.names_of_columns())])
 
 
 def save(folder: Path, request: str | None, index: Stored) -> Stored:
