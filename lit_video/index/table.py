@@ -93,7 +93,7 @@ class VideoIndex:
 
         Raises:
             DataError: Nothing there, or nothing usable.
-            IndexStoreError: `index_dir` cannot be written.
+            IndexStoreError: `index_dir` cannot be written, and files must be scanned.
             RemoteError: A store cannot be reached, or lets nobody in.
             ValueError: `scan` is none of these.
             WorkerError: The engine's workers cannot live.

@@ -14,13 +14,14 @@ import pytest
 
 from lit_video.checks.stamps import write_stamped
 from lit_video.commands import index as index_command
+from lit_video.engines.local import LocalEngine
 from lit_video.index import VideoIndex, crew, digest, lines, progress, store
 from lit_video.index import build as build_module
 from lit_video.index.entries import Entries, File
 from lit_video.index.progress import Tally
 from lit_video.index.records import Record, line_of, packed, record_of, unpacked
 from lit_video.index.scan import scan_file
-from lit_video.support.errors import Interrupted
+from lit_video.support.errors import IndexStoreError, Interrupted
 from tests.index.test_index import scan, scans  # noqa: F401  a fixture
 
 
@@ -278,6 +279,24 @@ def list_of(value):
     return list(value) if isinstance(value, list | tuple) else value
 
 
+def a_part(folder):
+    return sorted(folder.iterdir())[1:]
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """What makes all folders refuse to be written."""
+
+    def refuse(path, request):
+        raise store.not_writable(path, OSError(errno.EROFS, "Read-only file system"))
+
+    return lambda: monkeypatch.setattr(build_module, "only_writer", refuse)
+
+
+def full(path, column):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 class TestWhereItIsKept:
     def test_a_file_system_without_locks(self, videos, tmp_path, monkeypatch):
         def refuse(*_):
@@ -298,26 +317,50 @@ class TestWhereItIsKept:
 
     def test_a_cache_that_cannot_be_written_any_more(self, videos, monkeypatch, scans):  # noqa: F811
         VideoIndex.scan(videos / "0.mp4", progress=False)
-
-        def full(path, column):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
         monkeypatch.setattr(np, "save", full)
         with pytest.warns(UserWarning, match="made, and not kept"):
             index = VideoIndex.scan(videos, progress=False)
         assert (index.num_videos, index.folder, len(scans)) == (3, None, 3)
 
-    def test_a_cache_that_can_only_be_read_is_read(self, videos, monkeypatch, scans):  # noqa: F811
+    def test_a_cache_that_can_only_be_read_is_read(self, videos, scans, read_only):  # noqa: F811
         VideoIndex.scan(videos, progress=False)
-
-        def refuse(path, request):
-            raise store._not_writable(path, OSError(errno.EROFS, "Read-only file system"))
-
-        monkeypatch.setattr(build_module, "only_writer", refuse)
+        read_only()
         assert VideoIndex.scan(videos, progress=False).num_cached == 3
         with pytest.warns(UserWarning, match="made, and not kept"):
             assert VideoIndex.scan(videos / "0.mp4", progress=False).num_cached == 1
         assert len(scans) == 3
+
+    @pytest.mark.parametrize("named", [by_glob, touched, moved, a_part], ids=lambda named: named.__name__)
+    def test_a_folder_that_can_only_be_read_serves_who_names_it(self, folder, tmp_path, scans, read_only, named):  # noqa: F811
+        scan(folder, tmp_path / "index")
+        read_only()
+        assert scan(folder, tmp_path / "index").folder is not None
+        with pytest.warns(UserWarning, match=r"made, and not kept: .*Read-only file system") as told:
+            index = scan(named(folder), tmp_path / "index")
+        assert (index.num_cached, index.folder) == (2 if named is a_part else 3, None)
+        assert (len(told), len(scans)) == (1, 3)
+
+    @pytest.mark.parametrize("engine", ["auto", LocalEngine(2)], ids=["auto", "local"])
+    def test_an_engine_is_not_asked_for_that(self, folder, tmp_path, read_only, engine):
+        scan(folder, tmp_path / "index")
+        read_only()
+        with pytest.warns(UserWarning, match="made, and not kept"):
+            assert VideoIndex.scan(touched(folder), tmp_path / "index", False, engine=engine).num_cached == 3
+
+    @pytest.mark.parametrize("engine", [None, "auto", LocalEngine(2)], ids=["threads", "auto", "local"])
+    def test_but_not_where_a_file_is_new(self, folder, tmp_path, scans, read_only, engine):  # noqa: F811
+        scan(folder, tmp_path / "index")
+        write_stamped(folder / "new.mp4", 9, 3)
+        read_only()
+        with pytest.raises(IndexStoreError, match=r"cannot be written here \(Read-only file system\)"):
+            VideoIndex.scan(folder, tmp_path / "index", False, engine=engine)
+        assert len(scans) == 3
+
+    def test_a_folder_that_is_full_by_now_serves_too(self, folder, tmp_path, monkeypatch):
+        scan(folder, tmp_path / "index")
+        monkeypatch.setattr(np, "save", full)
+        with pytest.warns(UserWarning, match="made, and not kept: .*No space left"):
+            assert scan(a_part(folder), tmp_path / "index").num_cached == 2
 
 
 class TestProgress:
