@@ -71,6 +71,7 @@ class Entries:
 
     Attributes:
         are_kept: Whether what is found out is on disk as soon as it is.
+        refused: What the system said where it is no more; None: nothing.
         folder: As given.
         scan: As given.
     """
@@ -80,6 +81,7 @@ class Entries:
     ) -> None:
         self.folder, self.scan = folder, scan
         self._lines, self.are_kept = Lines(folder / f"entries-{VERSION}"), are_kept
+        self.refused: OSError | None = None
         self._lock = threading.Lock()
         self._seen: dict[File, str | Unusable] = {}  # content, or why there is none
         self._at: dict[str, tuple[str, ...]] = {}  # contents that were at a path
@@ -200,7 +202,8 @@ class Entries:
             self._note(record)
             if self.are_kept:
                 # With a full disk the index goes on, and tells of it later.
-                self.are_kept = self._lines.add(line_of(record))
+                self.refused = self._lines.add(line_of(record))
+                self.are_kept = self.refused is None
 
 
 def content_of(file: File, digest: bytes) -> str:
