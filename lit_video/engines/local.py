@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import traceback
 from collections.abc import Sequence
@@ -85,6 +86,8 @@ class LocalEngine:
 def _call(shard: Shard, tells: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's, who ends its workers
     try:
-        tells.send((shard(), None))
+        said = shard(), None
     except BaseException:
-        tells.send((None, traceback.format_exc(limit=-2).strip()))
+        said = None, traceback.format_exc(limit=-2).strip()
+    with contextlib.suppress(ConnectionError):  # the driver is gone, and nobody listens
+        tells.send(said)

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import platformdirs
@@ -150,19 +150,24 @@ def _make(
     must_be_kept: bool,
     engine: AnyEngine,
 ) -> tuple[Stored, int]:
-    """Return the index, kept in the folder if that can be written, and how many videos were reused."""
+    """Return the index, kept in the folder if that can be written, and how many videos were reused.
+
+    One that must be kept may be in memory only where no file had to be read for it: a folder that others wrote serves.
+    """
     with ExitStack() as stack:
         try:
             stack.enter_context(only_writer(folder, request))
         except IndexStoreError as error:
             if must_be_kept or engine not in (None, "auto"):
-                raise
+                found = _put_together(folder, request, asked, fetcher, progress, are_kept=False, refusal=error)
+                _warn_not_kept(error)
+                return found
             _warn_not_kept(error)
             return _put_together(folder, request, asked, fetcher, progress, are_kept=False)
         if stored := _load_if_unchanged(folder, request, asked):  # by another process, for which this one waited
             return stored, len(stored.columns.offset) - 1
         made, num_cached = _put_together(folder, request, asked, fetcher, progress, engine=engine)
-        return _save(folder, request, made, must_be_kept), num_cached
+        return _save(folder, request, made, must_be_kept and num_cached < len(made.columns.made)), num_cached
 
 
 def _save(folder: Path, request: str, made: Stored, must_be_kept: bool) -> Stored:
@@ -187,11 +192,12 @@ def _put_together(
     progress: bool,
     are_kept: bool = True,
     engine: AnyEngine = None,
+    refusal: IndexStoreError | None = None,
 ) -> tuple[Stored, int]:
     """Return the index of what is known of the files, and of what is found out now; and how many were not scanned.
 
     What an index that there is says of files that did not change is taken from it, whole columns at a time: of 100,000
-    of them no entry is read.
+    of them no entry is read. A refusal is raised where a file would have to be scanned.
     """
     before = _load(folder, request, is_used=False) or _load(folder, None, is_used=False)
     rows, skipped = np.full(len(asked.paths), -1), dict[int, Skipped]()
@@ -199,7 +205,8 @@ def _put_together(
         rows, skipped = _known(before, asked)
     others = [place for place in np.flatnonzero(rows < 0).tolist() if place not in skipped]
     entries = Entries(folder, are_kept, asked.scan) if others else None
-    made, why, num_scanned = _find_out([asked.files[place] for place in others], entries, fetcher, progress, engine)
+    files = [asked.files[place] for place in others]
+    made, why, num_scanned = _find_out(files, entries, fetcher, progress, engine, refusal)
     skipped |= {others[place]: one for place, one in why.items()}
     if len(skipped) == len(asked.paths):
         raise DataError(_nothing_usable([skipped[place] for place in sorted(skipped)]))
@@ -214,13 +221,20 @@ def _put_together(
 
 
 def _find_out(
-    files: Sequence[str | Remote], entries: Entries | None, fetcher: Fetcher, progress: bool, engine: AnyEngine
+    files: Sequence[str | Remote],
+    entries: Entries | None,
+    fetcher: Fetcher,
+    progress: bool,
+    engine: AnyEngine,
+    refusal: IndexStoreError | None,
 ) -> tuple[Stored, dict[int, Skipped], int]:
     """Return the index of those files that hold a usable video, why others do not, and how many were scanned."""
     if entries is None:
         return Stored(*columns_of([], []), []), {}, 0
-    scan = partial(_scan, entries.scan)
-    crew, num_new = Crew(entries, scan, partial(look_far, fetcher)), 0
+    scan, scan_far = partial(_scan, entries.scan), partial(look_far, fetcher)
+    if refusal is not None:
+        scan = scan_far = partial(_refuse, refusal)
+    crew, num_new = Crew(entries, scan, scan_far), 0
     named = list(chain.from_iterable(in_parts(lambda part: list(map(identify, part)), files)))
     try:
         if engine is not None:
@@ -248,6 +262,10 @@ def _nothing_usable(skipped: Sequence[Skipped]) -> str:
         f"None of the {len(skipped)} files named holds a usable video:\n{listed}{more}\n"
         "Name other files, as in data.root=FOLDER, or look at one: ffprobe FILE"
     )
+
+
+def _refuse(refusal: IndexStoreError, *_: object) -> NoReturn:
+    raise refusal
 
 
 def _scan(scan: str, path: str) -> Entry | str:

@@ -71,6 +71,7 @@ class Entries:
 
     Attributes:
         are_kept: Whether what is found out is on disk as soon as it is.
+        refused: What the system said where it is no more; None: nothing.
         folder: As given.
         scan: As given.
     """
@@ -80,9 +81,12 @@ class Entries:
     ) -> None:
         self.folder, self.scan = folder, scan
         self._lines, self.are_kept = Lines(folder / f"entries-{VERSION}"), are_kept
+        self.refused: OSError | None = None
         self._lock = threading.Lock()
         self._seen: dict[File, str | Unusable] = {}  # content, or why there is none
         self._at: dict[str, tuple[str, ...]] = {}  # contents that were at a path
+        # By what a file with another time of change would go by, the content that it was taken for; empty: for several.
+        self._taken_for: dict[str, str] = {}
         self._entries: dict[tuple[str, str], bytes] = {}  # packed, by content and, where that matters, what made it
         self.note(self._lines.new() if known is None else known)
 
@@ -116,7 +120,9 @@ class Entries:
         lines = list[bytes]()
         for content in contents:
             if (found := self._packed(content)) is not None:
-                there = File(file.path if content in here else "", file.size_bytes, -1)  # or at no path
+                was_taken = self._taken_for.get(_at_time(content, file.mtime_ns)) == content
+                path, time = file.path if content in here else "", file.mtime_ns if was_taken else -1  # or none
+                there = File(path, file.size_bytes, time)
                 lines.append(line_of(Record({**there._asdict(), "content": content, "made_by": found[0]}, found[1])))
         return tuple(lines)
 
@@ -138,10 +144,11 @@ class Entries:
         """Return the entry of a file with these bytes, wherever it was; of one too large for that, see `Entries`.
 
         Of a large one the digest is believed if the time of change is the same too, as after a move, or the path, as
-        after a `touch`.
+        after a `touch`; and then that time wherever the file is, as after a move after a `touch`.
         """
         content = content_of(file, digest)
-        contents = [content, *(other for other in self._at.get(file.path, ()) if other.startswith(digest.hex()))]
+        here = [other for other in self._at.get(file.path, ()) if other.startswith(digest.hex())]
+        contents = [content, *here, self._taken_for.get(content, "")]
         found = next((other for other in contents if self._packed(other) is not None), None)
         if found is None:
             return None
@@ -185,6 +192,8 @@ class Entries:
         content = head["content"]
         self._seen[file] = content
         self._at[file.path] = *self._at.get(file.path, ()), content
+        if (other := _at_time(content, file.mtime_ns)) != content:
+            self._taken_for[other] = content if self._taken_for.get(other, content) == content else ""
         if record.entry:
             self._entries[content, head["made_by"]] = record.entry
 
@@ -193,9 +202,16 @@ class Entries:
             self._note(record)
             if self.are_kept:
                 # With a full disk the index goes on, and tells of it later.
-                self.are_kept = self._lines.add(line_of(record))
+                self.refused = self._lines.add(line_of(record))
+                self.are_kept = self.refused is None
 
 
 def content_of(file: File, digest: bytes) -> str:
     """Return what an entry goes by."""
     return digest.hex() if is_of_all_bytes(file.size_bytes) else f"{digest.hex()}-{file.mtime_ns}"
+
+
+def _at_time(content: str, mtime_ns: int) -> str:
+    """Return what a file with the digest of a content goes by at this time of change."""
+    digest, dash, _ = content.partition("-")
+    return f"{digest}-{mtime_ns}" if dash else content

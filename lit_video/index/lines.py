@@ -1,6 +1,7 @@
 """Files of lines in a folder, to which each process adds in a file of its own: nobody waits, and nothing is repaired.
 
-A line is written by one call of the system; one that is not whole, of a process that was killed, is left out.
+A line is written by one call of the system, by two where the disk is all but full; one that is not whole, of a process
+that was killed, is left out.
 """
 
 from __future__ import annotations
@@ -44,22 +45,25 @@ class Lines:
                             self._read[path] = self._read.get(path, 0) + len(line)
                             yield line
 
-    def add(self, line: bytes) -> bool:
-        """Add a line, and tell whether that went well."""
+    def add(self, line: bytes) -> OSError | None:
+        """Add a line, and return what the system says if it does not take it."""
         try:
             if self._writes is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 # By time, so that what is known last is read last.
                 name = f"{time.time_ns():x}-{uuid.uuid4().hex}.jsonl"
                 self._writes = FileIO(self._folder / name, "xb")
-            return self._writes.write(line) == len(line)
-        except OSError:
-            return False
+            while line:  # a disk that is all but full takes a part, and says why with the rest
+                line = line[self._writes.write(line) :]
+        except OSError as error:
+            return error
+        return None
 
     def close(self) -> None:
         """Write no more."""
         if self._writes is not None:
-            self._writes.close()
+            with contextlib.suppress(OSError):  # a network drive may say only now that it is full
+                self._writes.close()
 
     def gather(self) -> None:
         """Make one file of those that nobody writes to any more, if they are many."""

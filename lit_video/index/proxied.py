@@ -108,15 +108,20 @@ class Notes:
         """Keep what became of an original, on disk.
 
         Raises:
-            OSError: It cannot be written.
+            DataError: It cannot be written.
         """
-        if not self._lines.add(proxy.line()):
-            raise OSError(f"{self.folder}: a note cannot be written here")
+        if error := self._lines.add(proxy.line()):
+            raise cannot_be_kept(self.folder, error) from error
 
     def close(self) -> None:
         """Write no more."""
         self._lines.close()
         self._lines.gather()
+
+
+def cannot_be_kept(folder: Path, error: Exception) -> DataError:
+    """Return what a user is told of a folder of proxies that refuses what is written."""
+    return DataError(f"{folder}: proxies cannot be kept here ({error}).\nName another folder")
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -134,7 +139,7 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
             part.replace(path)
         there = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: proxies cannot be kept here ({error}).\nName another folder") from error
+        raise cannot_be_kept(folder, error) from error
     if there != {"version": VERSION, **settings}:
         made = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in there.items() if name != "version")
         raise DataError(f"{folder}: the proxies here are made by {made}.\nSay the same, or name another folder")

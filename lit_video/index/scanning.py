@@ -17,6 +17,7 @@ from lit_video.index.far_scan import look_far
 from lit_video.index.far_videos import REMOTE_BYTES
 from lit_video.index.progress import Tally, shown
 from lit_video.index.scan import Entry
+from lit_video.index.store import not_writable
 from lit_video.media.ranges import Fetcher
 from lit_video.support.errors import Interrupted, WorkerError
 from lit_video.support.machine import num_cores
@@ -62,13 +63,15 @@ def scan_elsewhere(
         if len(todo) < WORTH_PROCESSES or num_cores() == 1 or any(one.named.remote for one in todo):
             return 0
         chosen = LocalEngine()
+    job = _Scanning(entries, scan, tally, todo)
     try:
         with shown(tally, progress):
-            work_off(chosen, _Scanning(entries, scan, tally, todo), todo)
+            work_off(chosen, job, todo)
     except WorkerError:
         if engine != "auto":
             raise
     except KeyboardInterrupt:
+        job.tell(len(job.left(todo)))  # workers went on since it was told last
         raise Interrupted(what_is_kept(tally, True)) from None
     return min(entries.num_contents - num_contents, len(todo))
 
@@ -102,15 +105,19 @@ class _Scanning:
 
 @contextmanager
 def _scans(folder: Path, how: str, scan: ScanFile) -> Iterator[Callable[[Unknown], None]]:
-    """Yield what scans a file, in a worker, and leaves its entry in a file of this worker's."""
+    """Yield what scans a file, in a worker, and leaves its entry in a file of this worker's.
+
+    Raises:
+        IndexStoreError: The folder takes no entry.
+    """
     entries = Entries(folder, scan=how, known=())
     crew = Crew(entries, scan, partial(look_far, Fetcher(REMOTE_BYTES)))
 
     def do(item: Unknown) -> None:
         entries.note(item.known)
         crew.look_at_one(item.named)
-        if not entries.are_kept:
-            raise OSError(f"{folder}: an entry cannot be written here")
+        if entries.refused:
+            raise not_writable(folder, entries.refused)
 
     try:
         yield do

@@ -70,7 +70,13 @@ def load_columns(folder: Path, is_used: bool = True) -> Stored:
     skipped = [Skipped(*row) for row in header["skipped"]]
     if is_used:
         _note_use(folder)
+    folder = folder.absolute()  # who maps it too may have been started in another folder
     return Stored(columns, header["names"], skipped, folder, header["named_by"], header["libavcodec"])
+
+
+def can_be_mapped(folder: Path) -> bool:
+    """Tell whether the columns in `folder` are still there."""
+    return all((folder / name).exists() for name in [HEADER, *(f"{name}.npy" for name in Columns.names_of_columns())])
 
 
 def save(folder: Path, request: str | None, index: Stored) -> Stored:
@@ -92,7 +98,7 @@ def save(folder: Path, request: str | None, index: Stored) -> Stored:
             _write(folder / header, {"version": VERSION, "columns": new.name})
     except OSError as error:
         shutil.rmtree(new, ignore_errors=True)
-        raise _not_writable(folder, error) from error
+        raise not_writable(folder, error) from error
     _remove_unused(folder)
     return load_columns(new)
 
@@ -123,7 +129,7 @@ def only_writer(folder: Path, request: str) -> Iterator[None]:
         path.touch()
         has_locks = _has_locks(path)
     except OSError as error:
-        raise _not_writable(folder, error) from error
+        raise not_writable(folder, error) from error
     if not has_locks:
         warnings.warn(
             f"The file system of {folder} has no locks: another process that indexes the same videos does so too.",
@@ -175,7 +181,8 @@ def _header(request: str | None) -> str:
     return HEADER if request is None else f"index-{request}.json"
 
 
-def _not_writable(folder: Path, error: OSError) -> IndexStoreError:
+def not_writable(folder: Path, error: OSError) -> IndexStoreError:
+    """Return what a user is told of a folder of indices that refuses what is written."""
     return IndexStoreError(
         f"{folder}: the index cannot be written here ({error.strerror or error}).\n"
         "Name another folder: data.index_dir=FOLDER"

@@ -26,7 +26,7 @@ from lit_video.index.files import request_key
 from lit_video.index.labels import Description, Labels, describe
 from lit_video.index.roots import roots_of
 from lit_video.index.scanning import AnyEngine
-from lit_video.index.store import load_columns, load_named, save
+from lit_video.index.store import can_be_mapped, load_columns, load_named, save
 from lit_video.index.truth import Start
 from lit_video.media.picture import HLG, PQ, Colours, Presentation
 from lit_video.media.ranges import NOTHING, Fetched
@@ -93,7 +93,7 @@ class VideoIndex:
 
         Raises:
             DataError: Nothing there, or nothing usable.
-            IndexStoreError: `index_dir` cannot be written.
+            IndexStoreError: `index_dir` cannot be written, and files must be scanned.
             RemoteError: A store cannot be reached, or lets nobody in.
             ValueError: `scan` is none of these.
             WorkerError: The engine's workers cannot live.
@@ -189,8 +189,9 @@ class VideoIndex:
         )
 
     def __reduce__(self) -> tuple:
-        if self.folder is None:
-            return VideoIndex, tuple(getattr(self, column.name) for column in fields(self))
+        if self.folder is None or not can_be_mapped(self.folder):  # removed since: this process still has it all
+            values = {column.name: getattr(self, column.name) for column in fields(self)} | {"folder": None}
+            return VideoIndex, tuple(values.values())
         # A worker maps the columns instead of unpickling them. The folder of columns is named, not the index's own,
         # whose columns may be replaced before the worker looks.
         return _mapped, (self.folder, self.described, self.named_by, self.known_as)

@@ -19,7 +19,7 @@ from lit_video.index import VideoIndex
 from lit_video.index.digest import UNKNOWN
 from lit_video.index.entries import File
 from lit_video.index.files import PathLike
-from lit_video.index.proxied import Notes, Proxy, check_settings
+from lit_video.index.proxied import Notes, Proxy, cannot_be_kept, check_settings
 from lit_video.index.roots import names_in_roots
 from lit_video.proxies.settings import Settings
 from lit_video.proxies.transcode import NoProxyError, transcode
@@ -142,16 +142,22 @@ def _link(notes: Notes, index: VideoIndex, original: Original, first: Original) 
     if made is None:
         return
     if made.name:
-        target = notes.folder / original.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{uuid.uuid4().hex}.part")
         try:
-            os.link(notes.folder / made.name, part)
-        except OSError:  # no links here
-            shutil.copyfile(notes.folder / made.name, part)
-        part.replace(target)
+            _link_file(notes.folder / made.name, notes.folder / original.name)
+        except OSError as error:
+            raise cannot_be_kept(notes.folder, error) from error
     name = original.name if made.name else ""
     notes.add(made._replace(file=file_of(index, original.video_id), name=name))
+
+
+def _link_file(there: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        os.link(there, part)
+    except OSError:  # no links here
+        shutil.copyfile(there, part)
+    part.replace(target)
 
 
 class _Making:
@@ -195,17 +201,23 @@ def _makes(index: VideoIndex, folder: Path, settings: Settings) -> Iterator[Call
 
 
 def make_one(index: VideoIndex, notes: Notes, settings: Settings, original: Original) -> None:
-    """Make a proxy, under a temporary name until it is whole and was checked; note why where there is none."""
+    """Make a proxy, under a temporary name until it is whole and was checked; note why where there is none.
+
+    Raises:
+        DataError: The folder takes none.
+    """
     file, digest = file_of(index, original.video_id), digest_in(index, original.video_id)
     target = notes.folder / original.name
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{uuid.uuid4().hex}.part")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         lost = transcode(index, original.video_id, settings, part)
         part.replace(target)
         notes.add(Proxy(file, digest, original.name, target.stat().st_size, lost))
     except NoProxyError as error:
         notes.add(Proxy(file, digest, "", 0, why=str(error)))
+    except OSError as error:
+        raise cannot_be_kept(notes.folder, error) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)

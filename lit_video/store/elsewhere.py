@@ -26,7 +26,7 @@ from lit_video.store.fill import Filled, MakeDecoder, look_of, missing_reads
 from lit_video.store.frames import FrameStore
 from lit_video.store.keeper import decode_to_pack
 from lit_video.store.packing import Packing
-from lit_video.support.errors import DataError
+from lit_video.support.errors import DataError, StoreError
 
 INCOMING = "incoming"  # in the store's folder: files on their way into it
 NUMBER, CHECKSUM = np.dtype("<i8"), 4  # of the numbers in a file, and bytes of the checksum at its end
@@ -186,8 +186,16 @@ def _write(folder: Path, piece: Piece, frames: Sequence[int], packed: Sequence[b
     head = np.array([piece.video_id, len(frames), lost, *frames, *map(len, packed)], NUMBER).tobytes()
     content = b"".join([head, *packed])
     part = folder / f"{piece.name}-{uuid.uuid4().hex}.part"
-    part.write_bytes(content + zlib.crc32(content).to_bytes(CHECKSUM, "little"))
-    part.replace(folder / f"{piece.name}.frames")
+    try:
+        part.write_bytes(content + zlib.crc32(content).to_bytes(CHECKSUM, "little"))
+        part.replace(folder / f"{piece.name}.frames")
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise StoreError(
+            f"{folder}: frames on their way to the store cannot be written here ({error.strerror or error}).\n"
+            "Make room, or name another folder: engine.folder=FOLDER"
+        ) from error
 
 
 def _read(path: Path) -> tuple[int, np.ndarray | None, list[bytes], int]:

@@ -123,12 +123,18 @@ class TestLocal:
         )
         (tmp_path / "program.py").write_text(code)
         environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-        with subprocess.Popen([sys.executable, tmp_path / "program.py"], env=environment, cwd=REPOSITORY) as program:
+        with (
+            (tmp_path / "told").open("w") as told,
+            subprocess.Popen(
+                [sys.executable, tmp_path / "program.py"], env=environment, cwd=REPOSITORY, stderr=told
+            ) as program,
+        ):
             done = tmp_path / "done"
             wait_for(lambda: len(list(done.glob("*.done"))) >= 4)
             workers = psutil.Process(program.pid).children(recursive=True)
             program.send_signal(signal.SIGKILL)
         wait_for(lambda: not any(worker.is_running() for worker in workers))
+        assert (tmp_path / "told").read_text() == "", "they end without a word"
         job = Numbers(done)
         assert 4 <= len(NUMBERS) - len(job.left(NUMBERS)) < 40
         work_off(LocalEngine(2), job, NUMBERS)

@@ -14,13 +14,14 @@ import pytest
 
 from lit_video.checks.stamps import write_stamped
 from lit_video.commands import index as index_command
+from lit_video.engines.local import LocalEngine
 from lit_video.index import VideoIndex, crew, digest, lines, progress, store
 from lit_video.index import build as build_module
 from lit_video.index.entries import Entries, File
 from lit_video.index.progress import Tally
 from lit_video.index.records import Record, line_of, packed, record_of, unpacked
 from lit_video.index.scan import scan_file
-from lit_video.support.errors import Interrupted
+from lit_video.support.errors import IndexStoreError, Interrupted
 from tests.index.test_index import scan, scans  # noqa: F401  a fixture
 
 
@@ -104,6 +105,37 @@ class TestReuse:
     def test_large_files_too(self, folder, tmp_path, scans, named):  # noqa: F811
         scan(folder, tmp_path / "index")
         assert (scan(named(folder), tmp_path / "index").num_cached, len(scans)) == (3, 3)
+
+    @pytest.mark.parametrize("named", [moved, behind_hard_links], ids=lambda named: named.__name__)
+    @pytest.mark.usefixtures("of_some_bytes")
+    def test_large_files_whose_time_changed_before(self, folder, tmp_path, scans, named):  # noqa: F811
+        for change in (by_glob, touched, named):
+            index = scan(change(folder), tmp_path / "index")
+        assert (index.num_cached, len(scans)) == (3, 3)
+
+    @pytest.mark.usefixtures("of_some_bytes")
+    def test_a_time_that_two_large_files_got_tells_neither(self, folder, tmp_path, scans):  # noqa: F811
+        """They may differ where nobody looked; at its own path each is still known."""
+        for number, name in enumerate("ab"):
+            shutil.copyfile(folder / "0.mp4", folder / f"{name}.mp4")
+            os.utime(folder / f"{name}.mp4", (number, number))
+        scan(folder, tmp_path / "index")
+        assert len(scans) == 5
+        os.utime(folder / "a.mp4", (9, 9))
+        scan(folder, tmp_path / "index")
+        os.utime(folder / "b.mp4", (9, 9))
+        assert scan(folder, tmp_path / "index").num_cached == 5
+        (folder / "b.mp4").rename(folder / "c.mp4")
+        scan(folder, tmp_path / "index")
+        assert scans[5:] == ["c.mp4"]
+
+    @pytest.mark.usefixtures("of_some_bytes")
+    def test_workers_are_told_of_a_time_that_changed_before(self, folder, tmp_path):
+        scan(folder, tmp_path / "index")
+        scan(touched(folder), tmp_path / "index")
+        there = crew.identify(str(moved(folder) / "0.mp4")).file
+        told = Entries(tmp_path / "nowhere", are_kept=False, known=Entries(tmp_path / "index").about(there))
+        assert told.known(there, digest.digest_of(there.path, there.size_bytes))
 
     @pytest.mark.usefixtures("of_some_bytes")
     def test_a_copy_that_may_differ_where_nobody_looked_is_scanned(self, folder, tmp_path, scans):  # noqa: F811
@@ -247,6 +279,24 @@ def list_of(value):
     return list(value) if isinstance(value, list | tuple) else value
 
 
+def a_part(folder):
+    return sorted(folder.iterdir())[1:]
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """What makes all folders refuse to be written."""
+
+    def refuse(path, request):
+        raise store.not_writable(path, OSError(errno.EROFS, "Read-only file system"))
+
+    return lambda: monkeypatch.setattr(build_module, "only_writer", refuse)
+
+
+def full(path, column):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 class TestWhereItIsKept:
     def test_a_file_system_without_locks(self, videos, tmp_path, monkeypatch):
         def refuse(*_):
@@ -267,26 +317,50 @@ class TestWhereItIsKept:
 
     def test_a_cache_that_cannot_be_written_any_more(self, videos, monkeypatch, scans):  # noqa: F811
         VideoIndex.scan(videos / "0.mp4", progress=False)
-
-        def full(path, column):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
         monkeypatch.setattr(np, "save", full)
         with pytest.warns(UserWarning, match="made, and not kept"):
             index = VideoIndex.scan(videos, progress=False)
         assert (index.num_videos, index.folder, len(scans)) == (3, None, 3)
 
-    def test_a_cache_that_can_only_be_read_is_read(self, videos, monkeypatch, scans):  # noqa: F811
+    def test_a_cache_that_can_only_be_read_is_read(self, videos, scans, read_only):  # noqa: F811
         VideoIndex.scan(videos, progress=False)
-
-        def refuse(path, request):
-            raise store._not_writable(path, OSError(errno.EROFS, "Read-only file system"))
-
-        monkeypatch.setattr(build_module, "only_writer", refuse)
+        read_only()
         assert VideoIndex.scan(videos, progress=False).num_cached == 3
         with pytest.warns(UserWarning, match="made, and not kept"):
             assert VideoIndex.scan(videos / "0.mp4", progress=False).num_cached == 1
         assert len(scans) == 3
+
+    @pytest.mark.parametrize("named", [by_glob, touched, moved, a_part], ids=lambda named: named.__name__)
+    def test_a_folder_that_can_only_be_read_serves_who_names_it(self, folder, tmp_path, scans, read_only, named):  # noqa: F811
+        scan(folder, tmp_path / "index")
+        read_only()
+        assert scan(folder, tmp_path / "index").folder is not None
+        with pytest.warns(UserWarning, match=r"made, and not kept: .*Read-only file system") as told:
+            index = scan(named(folder), tmp_path / "index")
+        assert (index.num_cached, index.folder) == (2 if named is a_part else 3, None)
+        assert (len(told), len(scans)) == (1, 3)
+
+    @pytest.mark.parametrize("engine", ["auto", LocalEngine(2)], ids=["auto", "local"])
+    def test_an_engine_is_not_asked_for_that(self, folder, tmp_path, read_only, engine):
+        scan(folder, tmp_path / "index")
+        read_only()
+        with pytest.warns(UserWarning, match="made, and not kept"):
+            assert VideoIndex.scan(touched(folder), tmp_path / "index", False, engine=engine).num_cached == 3
+
+    @pytest.mark.parametrize("engine", [None, "auto", LocalEngine(2)], ids=["threads", "auto", "local"])
+    def test_but_not_where_a_file_is_new(self, folder, tmp_path, scans, read_only, engine):  # noqa: F811
+        scan(folder, tmp_path / "index")
+        write_stamped(folder / "new.mp4", 9, 3)
+        read_only()
+        with pytest.raises(IndexStoreError, match=r"cannot be written here \(Read-only file system\)"):
+            VideoIndex.scan(folder, tmp_path / "index", False, engine=engine)
+        assert len(scans) == 3
+
+    def test_a_folder_that_is_full_by_now_serves_too(self, folder, tmp_path, monkeypatch):
+        scan(folder, tmp_path / "index")
+        monkeypatch.setattr(np, "save", full)
+        with pytest.warns(UserWarning, match="made, and not kept: .*No space left"):
+            assert scan(a_part(folder), tmp_path / "index").num_cached == 2
 
 
 class TestProgress:

@@ -95,6 +95,23 @@ class TestStore:
         assert len(text) < 1000
         assert pickle.loads(text).digest() == index.digest()
 
+    @pytest.mark.parametrize("gone", [".", "columns-*", "columns-*/index.json", "columns-*/pts.npy"])
+    def test_pickles_whole_what_was_removed_since(self, videos, tmp_path, gone):
+        """Workers that are started later find nothing to map."""
+        index = scan(videos, tmp_path / "index").with_labels("video")
+        [removed] = (tmp_path / "index").glob(gone) if gone != "." else [tmp_path / "index"]
+        shutil.rmtree(removed) if removed.is_dir() else removed.unlink()
+        again = pickle.loads(pickle.dumps(index))
+        for name in index.columns.names_of_columns():
+            assert np.array_equal(getattr(again.columns, name), getattr(index.columns, name)), name
+        assert (again.folder, again.named_by, again.classes) == (None, index.named_by, index.classes)
+
+    def test_is_mapped_from_whatever_folder(self, videos, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        text = pickle.dumps(scan(videos, "index"))
+        monkeypatch.chdir("/")
+        assert pickle.loads(text).folder.parent == tmp_path / "index"
+
     def test_pickles_without_a_folder(self):
         from tests.fakes import index_of
 

@@ -1,6 +1,8 @@
 """An index made by an engine's workers is the index; a file at which they die is listed, and the rest is done."""
 
+import errno
 import os
+import resource
 import shutil
 import signal
 from pathlib import Path
@@ -14,7 +16,8 @@ from lit_video.index import VideoIndex, entries, scanning
 from lit_video.index import build as build_module
 from lit_video.index.build import _scan
 from lit_video.index.records import record_of
-from lit_video.support.errors import IndexStoreError, WorkerError
+from lit_video.index.store import not_writable
+from lit_video.support.errors import IndexStoreError, Interrupted, WorkerError
 
 
 def scanned(paths, folder):
@@ -33,6 +36,12 @@ def deadly_for_one(how, path):
     """What reads a file, and dies of the one with this number."""
     if path.endswith("1.mp4"):
         os.kill(os.getpid(), signal.SIGSEGV)
+    return _scan(how, path)
+
+
+def on_a_full_disk(how, path):
+    """What reads a file, in a worker that can write no more than a part of a line."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
     return _scan(how, path)
 
 
@@ -88,6 +97,25 @@ class TestByAnEngine:
         (tmp_path / "file").touch()
         with pytest.raises(IndexStoreError, match="cannot be written here"):
             scanned(videos, tmp_path / "file" / "index")
+
+    def test_a_disk_that_is_full_in_the_middle_is_told_in_the_same_words(self, videos, tmp_path, monkeypatch):
+        monkeypatch.setattr(build_module, "_scan", on_a_full_disk)
+        with pytest.raises(WorkerError) as told:
+            scanned(videos, tmp_path / "index")
+        assert str(told.value) == str(not_writable(tmp_path / "index", OSError(errno.EFBIG, "File too large")))
+
+    def test_interrupted_it_says_how_many_are_kept_now(self, videos, tmp_path, monkeypatch, capsys):
+        """Not how many were when the driver looked last."""
+
+        def interrupted(engine, job, items):
+            with job.work() as do:
+                do(items[0])
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(scanning, "work_off", interrupted)
+        with pytest.raises(Interrupted, match="1 of 3 files are indexed; what is done is kept"):
+            scanned(videos, tmp_path)
+        assert capsys.readouterr().err.count("Interrupted") == 1
 
 
 class TestEntries:

@@ -1,6 +1,7 @@
 """Proxies have the frames of their originals, at their times, and a run reads them under the originals' names."""
 
 import os
+import resource
 import shutil
 from fractions import Fraction
 from pathlib import Path
@@ -206,6 +207,18 @@ class TestMaking:
             proxied = scan_proxies(str(folder), tmp_path / "proxies", tmp_path / "index", progress=False)
         assert Path(proxied.path(0)) == folder / "clips" / "0.mp4"
         assert Path(proxied.path(1)) == tmp_path / "proxies" / "clips" / "1.mp4.mp4"
+
+    @pytest.mark.parametrize("num_bytes", [100, 8000], ids=["no video", "half a video"])
+    def test_a_disk_that_is_full_is_told(self, folder, tmp_path, num_bytes):
+        index, notes = index_of(folder, tmp_path), Notes(tmp_path / "proxies")
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, limit[1]))
+        try:
+            with pytest.raises(DataError, match=r"proxies cannot be kept here \(.*File too large"):
+                make_one(index, notes, Settings(), Original(0, "a.mp4"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        assert not list((tmp_path / "proxies").glob("*.part"))
 
 
 class TestReading:

@@ -1,6 +1,7 @@
 """A store that an engine's workers fill holds the very frames that one filled by threads does."""
 
 import os
+import resource
 import signal
 
 import numpy as np
@@ -22,6 +23,14 @@ class Deadly(PyAVDecoder):
     def decode(self, read, out):
         if read.video_id == 1:
             os.kill(os.getpid(), signal.SIGKILL)
+        super().decode(read, out)
+
+
+class OnAFullDisk(PyAVDecoder):
+    """Decodes in a worker that can write no more than a part of a file."""
+
+    def decode(self, read, out):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
         super().decode(read, out)
 
 
@@ -88,6 +97,12 @@ def test_what_a_killed_run_left_is_put_in(index, tmp_path):
 def test_frames_of_another_look_are_refused(index, tmp_path):
     with pytest.raises(WorkerError, match="of another look"):
         filled(store_in(tmp_path / "store", index), index, tmp_path, look="another")
+
+
+def test_a_disk_that_takes_no_frames_is_told(index, tmp_path):
+    with pytest.raises(WorkerError, match=r"cannot be written here \(File too large\)\.\n.*engine\.folder=FOLDER"):
+        filled(store_in(tmp_path / "store", index), index, tmp_path, OnAFullDisk)
+    assert not list(tmp_path.glob("incoming/*/*"))
 
 
 def test_a_full_store_ends_it(index, tmp_path):
