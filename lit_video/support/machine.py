@@ -45,12 +45,12 @@ def num_cores(ranks: int | None = None) -> int:
     Args:
         ranks: On this machine, this process being one; by default what the launcher says.
     """
-    cores = cores_of_rank(ranks)
+    cores = cores_of_all_workers(ranks)
     return min(cores, _most_cores or cores)
 
 
-def cores_of_rank(ranks: int | None = None) -> int:
-    """Return the number of cores for this process and the workers of the same work, however many it takes itself."""
+def cores_of_all_workers(ranks: int | None = None) -> int:
+    """Return `num_cores` of this process and the other workers of its work together: `take_cores` takes none away."""
     ranks = ranks or ranks_here()
     by_slurm, quota = _cores_by_slurm(ranks), quota_of_cores()
     cores = by_slurm or _affinity() // ranks
@@ -135,3 +135,14 @@ def num_file_handles() -> int:
             soft, _ = getrlimit(RLIMIT_NOFILE)
         return MANY_FILES if soft == RLIM_INFINITY else min(soft, MANY_FILES)
     return 512
+
+
+def free_file_handles() -> int:
+    """Return how many files this process may open beside those that are open now; on Windows beside none."""
+    limit = num_file_handles()
+    try:
+        return max(0, limit - psutil.Process().num_fds())
+    except AttributeError:
+        return limit
+    except OSError:  # for want of a handle
+        return 0

@@ -1,5 +1,6 @@
 """What the process may use: affinity, quotas, ranks, memory, file handles."""
 
+import contextlib
 import itertools
 import os
 import platform
@@ -12,7 +13,14 @@ import pytest
 
 from lit_video.support import machine
 from lit_video.support.cgroups import limit_of_bytes, quota_of_cores
-from lit_video.support.machine import cores_in_words, memory_bytes, num_cores, num_file_handles, ranks_here
+from lit_video.support.machine import (
+    cores_in_words,
+    free_file_handles,
+    memory_bytes,
+    num_cores,
+    num_file_handles,
+    ranks_here,
+)
 
 
 @pytest.fixture
@@ -198,6 +206,22 @@ def test_the_soft_limit_of_file_handles_is_raised():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert num_file_handles() <= resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def test_handles_in_use_are_not_free():
+    before = free_file_handles()
+    assert 0 < before < num_file_handles()
+    with contextlib.ExitStack() as opened:
+        for _ in range(50):
+            opened.enter_context(open(os.devnull))
+        assert before - 60 < free_file_handles() < before - 40
+    # Where there is none left, counting them fails too.
+    code = (
+        "import resource as r; from lit_video.support.machine import free_file_handles\n"
+        "r.setrlimit(r.RLIMIT_NOFILE, (3, 3)); assert free_file_handles() == 0"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
