@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
-from lightning import Trainer
-from omegaconf import DictConfig
+from lit_video.support.errors import ended_by_ctrl_c, told_in_a_sentence
 
-from lit_video.datamodule import VideoDataModule
-from lit_video.measuring.throughput import Throughput, print_report
-from lit_video.support.errors import told_in_a_sentence
-from lit_video.sweep.callback import others_go_on
-from lit_video.training.after_fit import after_fit
-from lit_video.training.going_on import checkpoint_to_resume, ended_by_sigterm
-from lit_video.training.models import NoModel
+KEPT = "what is indexed is kept, and so are checkpoints"
+
+with ended_by_ctrl_c(KEPT):  # this takes seconds
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.utils import instantiate
+    from lightning import Trainer
+    from omegaconf import DictConfig
+
+    from lit_video.datamodule import VideoDataModule
+    from lit_video.measuring.throughput import Throughput, print_report
+    from lit_video.sweep.callback import others_go_on
+    from lit_video.training.after_fit import after_fit
+    from lit_video.training.going_on import checkpoint_to_resume, ended_by_sigterm
+    from lit_video.training.models import NoModel
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -39,4 +43,5 @@ def run(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with ended_by_ctrl_c(KEPT):
+        main()

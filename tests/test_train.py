@@ -325,6 +325,27 @@ def test_a_job_that_slurm_requeues_goes_on(videos, tmp_path):
     assert trained[4:] == [f"0 {positions}" for positions in each[2:]] + [f"1 {positions}" for positions in each[:2]]
 
 
+@pytest.mark.parametrize("module", ["hydra", "lightning"])
+def test_ctrl_c_during_the_imports_is_a_sentence(tmp_path, module):
+    (tmp_path / f"{module}.py").write_text("raise KeyboardInterrupt")
+    where = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    done = train(tmp_path / "run", environment=where, forked=False)
+    assert done.returncode == 130
+    assert done.stderr == "\nInterrupted: what is indexed is kept, and so are checkpoints.\n"
+
+
+def interrupt(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_before_the_training_is_a_sentence(tmp_path, videos):
+    overrides = ["+callbacks.late._target_=tests.test_train.interrupt", f"data.root={videos}"]
+    done = train(tmp_path / "run", *overrides)
+    assert done.returncode == 130
+    assert done.stderr.endswith("\nInterrupted: what is indexed is kept, and so are checkpoints.\n")
+    assert "Traceback" not in done.stderr
+
+
 class TestAuto:
     def test_takes_the_newest_of_all_folders(self, tmp_path):
         saver = ModelCheckpoint(tmp_path / "elsewhere", monitor="val/loss")

@@ -23,6 +23,7 @@ from lit_video.decoders.colour import planes_to_frame
 from lit_video.decoders.cuvid import CuvidDecoder
 from lit_video.decoders.device import CudaOps, DeviceOps
 from lit_video.decoders.geometry import fit_picture
+from lit_video.decoders.limits import one_of
 from lit_video.decoders.nvdec import capabilities, decoder_utilization, max_video_clock
 from lit_video.index import VideoIndex
 from lit_video.planning.planner import GopRead
@@ -227,7 +228,7 @@ def rate(trial: Trial, index: VideoIndex, threads: int, side: bool = False, max_
 
     def work(number: int) -> None:
         try:
-            decoder = trial.decoder(index, max_open)
+            decoder = one_of(threads, trial.decoder)(index, max_open)
             done[number], wrong[number] = _read_until(ends, trial, decoder, index, number, side)
         except Exception as error:
             errors.append(f"{type(error).__name__}: {str(error).splitlines()[0]}")

@@ -8,18 +8,15 @@ from collections.abc import Sequence
 
 from lit_video.commands.engine_words import TOLD, make_engine, without_engine
 from lit_video.commands.parsing import Parser
-from lit_video.support.errors import INTERRUPTED, told_in_a_sentence
+from lit_video.support.errors import ended_by_ctrl_c, told_in_a_sentence
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Index, print what was found, and with `--verify` end with 0 only if every video is as its index says."""
     words, others = without_engine(sys.argv[1:] if arguments is None else arguments)
     chosen = parser().parse_args(others)
-    try:
-        _run(chosen, words)
-    except KeyboardInterrupt:  # while nothing was scanned: of that the index tells itself
-        print("\nInterrupted: what is indexed is kept, and the same command goes on from there.", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
+    with ended_by_ctrl_c("what is indexed is kept, and the same command goes on from there"):
+        _run(chosen, words)  # once something is scanned, the index tells itself
 
 
 def _run(chosen: Namespace, words: Sequence[str]) -> None:

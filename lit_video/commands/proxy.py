@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lit_video.commands.engine_words import TOLD, make_engine, without_engine
 from lit_video.commands.parsing import Parser
-from lit_video.support.errors import INTERRUPTED, told_in_a_sentence
+from lit_video.support.errors import ended_by_ctrl_c, told_in_a_sentence
 
 LISTED = 20  # videos without a proxy that are named
 
@@ -19,12 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Make the proxies that the folder lacks; end with 0 if all videos have one."""
     words, others = without_engine(sys.argv[1:] if arguments is None else arguments)
     chosen = parser().parse_args(others)
-    try:
-        with told_in_a_sentence():
-            raise SystemExit(_make(chosen, words))
-    except KeyboardInterrupt:
-        print("\nInterrupted: what is done is kept, and the same command goes on from there.", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
+    with ended_by_ctrl_c("what is done is kept, and the same command goes on from there"), told_in_a_sentence():
+        raise SystemExit(_make(chosen, words))
 
 
 def _make(chosen: Namespace, words: Sequence[str]) -> int:

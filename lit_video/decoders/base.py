@@ -35,7 +35,8 @@ class Decoder(Protocol):
     """Decodes exactly the frames that it is asked for. Used by one thread at a time; threads have one each.
 
     Made by a factory `(index, size) -> Decoder`, which opens nothing: files are opened in the thread or process that
-    reads them, and at most a fixed number stay open.
+    reads them, and at most a fixed number stay open: `lit_video.decoders.limits` says how many to whoever asks while it
+    is made, for the loader tells how many decoders share file handles and memory.
 
     Attributes:
         device: Where the frames are written.

@@ -118,7 +118,8 @@ class CuvidDecoder:
             check_choice(name, value, allowed)
         if fallback not in FALLBACKS:
             raise ValueError(f"fallback must be cpu or None, got {fallback!r}")
-        max_open = files_to_keep(index) if max_open is None else max_open
+        if max_open is None:  # and as many again on the CPU, where that may come to help
+            max_open = max(1, files_to_keep(index) // (1 if fallback is None else 2))
         for name, value in (("max_open", max_open), ("max_decoders", max_decoders)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -138,7 +139,9 @@ class CuvidDecoder:
         self._bound = threading.local()  # a decoder outlives the threads that use it: each epoch has new ones
         self.num_from_cpu = 0
         self.on_cpu = self._ask(fallback)
-        self._cpu_decoder = PyAVDecoder(index, size, fit, interpolation, untagged) if self.on_cpu else None
+        self._cpu_decoder = None
+        if self.on_cpu:
+            self._cpu_decoder = PyAVDecoder(index, size, fit, interpolation, untagged, max_open=max_open)
 
     @property
     def default_threads(self) -> int:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, TypeVar
+
 import numpy as np
 
 from lit_video.index import VideoIndex
-from lit_video.support.machine import memory_bytes, num_cores, num_file_handles
+from lit_video.support.machine import cores_of_all_workers, free_file_handles, memory_bytes
+
+Decoding = TypeVar("Decoding")
 
 MOST_FILES, MOST_DECODERS = 512, 16
 
@@ -15,26 +22,45 @@ FILE_BYTES, TABLE_BYTES = 400_000, 40
 PICTURES = 6
 
 FILES_SHARE, DECODERS_SHARE = 1 / 64, 1 / 16  # of the memory that this process may use
-HANDLES_SHARE = 1 / 2  # the rest is for the model, its log, and workers' pipes
+HANDLES_SHARE = 1 / 2  # of those that are free: the rest is for the model, its log, and workers' pipes
+
+_num_decoders: ContextVar[int | None] = ContextVar("num_decoders", default=None)  # that share, while one is made
 
 
-def files_to_keep(index: VideoIndex, threads: int | None = None) -> int:
-    """Return how many files a thread may keep open.
+def one_of(num_decoders: int | None, make_decoder: Callable[..., Decoding]) -> Callable[..., Decoding]:
+    """Return a factory of decoders each of which keeps its share of what so many may keep together.
 
-    Args:
-        index: The videos.
-        threads: That decode in this process; by default one for each core.
+    For whoever makes several that decode beside each other, in threads and worker processes. A decoder need not know:
+    it asks `files_to_keep` and `decoders_to_keep` while it is made. None, as for one that is made alone: one a core.
     """
-    threads = threads or num_cores()
-    by_handles = HANDLES_SHARE * num_file_handles() / threads
+    return partial(_make_one_of, num_decoders, make_decoder)
+
+
+def _make_one_of(
+    num_decoders: int | None, make_decoder: Callable[..., Decoding], *args: Any, **kwargs: Any
+) -> Decoding:
+    before = _num_decoders.set(num_decoders)
+    try:
+        return make_decoder(*args, **kwargs)
+    finally:
+        _num_decoders.reset(before)
+
+
+def files_to_keep(index: VideoIndex) -> int:
+    """Return how many files the decoder that is being made may keep open."""
+    by_handles = HANDLES_SHARE * free_file_handles() / _sharing()
     each = FILE_BYTES + TABLE_BYTES * float(np.mean(index.lengths))
-    by_memory = FILES_SHARE * memory_bytes() / threads / each
+    by_memory = FILES_SHARE * memory_bytes() / _sharing() / each
     return max(1, int(min(MOST_FILES, by_handles, by_memory)))
 
 
-def decoders_to_keep(index: VideoIndex, threads: int | None = None) -> int:
-    """Return how many decoders a thread may keep for its open files, by the largest video's pictures."""
+def decoders_to_keep(index: VideoIndex) -> int:
+    """Return how many of FFmpeg's decoders it may keep for its open files, by the largest video's pictures."""
     bytes_a_sample = np.where(np.isin(np.arange(index.num_videos), index.deep), 2, 1)
     pixels = index.columns.width.astype(np.int64) * index.columns.height * bytes_a_sample
     each = PICTURES * 1.5 * float(pixels.max())
-    return max(1, int(min(MOST_DECODERS, DECODERS_SHARE * memory_bytes() / (threads or num_cores()) / each)))
+    return max(1, int(min(MOST_DECODERS, DECODERS_SHARE * memory_bytes() / _sharing() / each)))
+
+
+def _sharing() -> int:
+    return _num_decoders.get() or cores_of_all_workers()

@@ -16,6 +16,7 @@ from torch import Tensor
 from lit_video.decoders.base import Frames
 from lit_video.decoders.colour import resize
 from lit_video.decoders.geometry import FITS, Geometry, fit_picture, parse_size
+from lit_video.decoders.limits import decoders_to_keep, files_to_keep
 from lit_video.decoders.nvdec import NUMBERS
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.index import VideoIndex
@@ -40,7 +41,7 @@ class TorchCodecDecoder:
         size: Of the frames, `[height, width]` in pixels; an int is a square.
         device: `cpu`, `cuda` (the process's current device) or `cuda:1`.
         fit: `crop` keeps the largest box in the middle that has the frame's shape; `squash` distorts.
-        max_open: Files that stay open at most.
+        max_open: Files that stay open at most; None: as many as file handles and memory allow, 16 at most.
 
     Attributes:
         look: What determines the pixels of a frame beside its file and size.
@@ -56,9 +57,11 @@ class TorchCodecDecoder:
         size: int | Sequence[int] = 224,
         device: str = "cpu",
         fit: str = "crop",
-        max_open: int = 16,
+        max_open: int | None = None,
     ) -> None:
         check_choice("fit", fit, FITS)
+        if max_open is None:  # each has a decoder, and as many again are PyAV's
+            max_open = max(1, min(files_to_keep(index) // 2, decoders_to_keep(index)))
         if max_open < 1:
             raise ValueError(f"max_open must be at least 1, got {max_open}")
         self._make = _load()

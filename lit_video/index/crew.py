@@ -125,7 +125,8 @@ class Crew:
         # The pool's threads are daemons, and leaving the block does not wait for them: Ctrl-C ends a long scan at once.
         try:
             far = all(named[places[0]].remote for places in todo)
-            with ThreadPool(AT_ONCE if far else 2 * num_cores()) as pool, shown(tally, progress):
+            most = AT_ONCE if far else 2 * num_cores()
+            with ThreadPool(min(most, len(todo))) as pool, shown(tally, progress):
                 for places, result in pool.imap_unordered(partial(self._work, named, tally), todo):
                     found |= dict.fromkeys(places, result)
                     is_new = isinstance(result, Entry) and named[places[0]].file.path in self._scanned

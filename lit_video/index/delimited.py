@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lit_video.index.files import SUFFIXES
+from lit_video.index.endings import SUFFIXES
 from lit_video.support.errors import DataError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import stat
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import cache
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TypeVar
@@ -18,31 +18,20 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Int64
 
+from lit_video.index.aside import (
+    NamesIn,
+    is_hidden,
+    is_side_folder,
+    names_among,
+    names_on_disk,
+    num_hidden,
+    previews_among,
+    side_folder_around,
+)
+from lit_video.index.endings import SUFFIXES, ending, is_video
 from lit_video.media.remote import Remote, find_all, is_glob, is_remote, shown
 from lit_video.support.errors import DataError
 from lit_video.support.machine import num_cores
-
-# A folder is searched for these endings only; a file or a glob that is named is taken whatever its ending.
-SUFFIXES = frozenset([
-    ".264", ".265", ".266", ".360", ".3g2", ".3gp", ".amv", ".apng", ".apv", ".asf", ".avi", ".cine", ".cmfv", ".dav",
-    ".divx", ".dv", ".f4p", ".f4v", ".flv", ".gif", ".h261", ".h263", ".h264", ".h265", ".h266", ".hevc", ".insv",
-    ".ivf", ".lrv", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4p", ".m4s", ".m4v", ".mj2", ".mjpeg", ".mjpg",
-    ".mk3d", ".mkv", ".mod", ".mov", ".mp4", ".mp4v", ".mpe", ".mpeg", ".mpeg4", ".mpg", ".mpv", ".mpv4", ".mts",
-    ".mxf", ".nut", ".obu", ".ogg", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".roq", ".swf", ".tod", ".tp", ".trp",
-    ".ts", ".vob", ".vro", ".vvc", ".webm", ".wm", ".wmv", ".xvid", ".y4m",
-])  # fmt: skip
-
-# What systems leave beside a folder's own files: previews, deleted files, snapshots; and cameras, beside recordings,
-# small copies and thumbnails of them (Sony, Panasonic), in such folders or by the ending (GoPro, Insta360).
-SIDE_FOLDERS = frozenset([
-    "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "system volume information",
-    "lost+found", "network trash folder", "temporary items",
-])  # fmt: skip
-OF_CAMERAS = frozenset({
-    ("m4root", "sub"), ("m4root", "thmbnl"), ("xdroot", "sub"), ("xdroot", "thmbnl"), ("contents", "proxy"),
-    ("contents", "icon"),
-})  # fmt: skip
-PREVIEW, OF_WHICH = ".lrv", frozenset({".mp4", ".360", ".insv"})
 
 TOGETHER, AT_ONCE = 1000, 16  # files that a thread looks at together, and threads at most
 
@@ -59,13 +48,17 @@ class Found:
         files: Paths of those meant, sorted within each root, none twice.
         far: Those of them that are far away, as their stores tell of them.
         side_folders: Folders of systems and cameras that were not searched, and how many there were of each name.
-        passed_over: How many files of each ending do not end like a video, or are a camera's previews.
+        num_previews: Cameras' small copies of recordings beside them.
+        num_hidden: Files that end like videos, and whose names begin with a dot.
+        passed_over: How many files of each ending do not end like a video.
         num_excluded: Files that the user left out.
     """
 
     files: list[str] = field(default_factory=list)
     far: dict[str, Remote] = field(default_factory=dict)
     side_folders: Counter[str] = field(default_factory=Counter)
+    num_previews: int = 0
+    num_hidden: int = 0
     passed_over: Counter[str] = field(default_factory=Counter)
     num_excluded: int = 0
 
@@ -81,10 +74,14 @@ class Found:
             lines.append(
                 f"Left out: {self.side_folders.total()} folders of systems and cameras ({names}); name one to take it."
             )
+        if self.num_previews:
+            lines.append(f"Left out: {self.num_previews} previews of recordings beside them; name one to take it.")
+        if self.num_hidden:
+            lines.append(f"Left out: {self.num_hidden} hidden files; name one to take it.")
         if self.num_excluded:
             lines.append(f"Left out: {self.num_excluded} files by exclude.")
         if self.passed_over:
-            most = ", ".join(f"{number} {ending or 'without'}" for ending, number in self.passed_over.most_common(5))
+            most = ", ".join(f"{number} {of or 'without'}" for of, number in self.passed_over.most_common(5))
             lines.append(f"Passed over: {self.passed_over.total()} files of other endings ({most}).")
         return lines
 
@@ -95,7 +92,8 @@ def find_files(paths: PathLike | Sequence[PathLike], exclude: Sequence[str] = ()
     Args:
         paths: A folder (searched recursively for video endings), a file, a glob such as `clips/**/*.mp4`, or a list
             of these; each may be far away, by a URL that fsspec opens.
-        exclude: Globs of files to leave out, matched with the ends of paths: `*_proxy.mp4`, `takes/old/*`.
+        exclude: Globs of files to leave out, matched with the ends of paths: `*_proxy.mp4`, `takes/old/*`. As in those
+            of `paths`, upper and lower case differ.
 
     Raises:
         DataError: Something named does not exist, a glob matches nothing, or a folder holds no file that ends like a
@@ -185,14 +183,23 @@ def _far_away(roots: Sequence[str], found: Found) -> dict[str, list[str]]:
     """Return the URLs of files behind roots far away, of each; in a folder, of those that end like videos."""
     behind = dict(zip(roots, find_all(roots), strict=True)) if roots else {}
     for root, files in behind.items():
-        if [file.url for file in files] == [root] or is_glob(root):
+        if [file.url for file in files] == [root]:
             continue
-        behind[root] = [file for file in files if _ending(file.url) in SUFFIXES]
-        found.passed_over.update(_ending(file.url) for file in files if _ending(file.url) not in SUFFIXES)
+        places, named = {_inner(file.url): file for file in files}, _inner(root)
+        if not is_glob(root):
+            named = f"{named.rstrip('/')}/"
+            found.passed_over.update(ending(place) for place in places if not is_video(place))
+            places = {place: file for place, file in places.items() if is_video(place)}
+        behind[root] = [places[place] for place in _without_asides(list(places), named, names_among(places), found)]
         if not behind[root]:
-            raise _no_videos(shown(root))
+            raise _no_videos(shown(root), found)
     found.far = {file.url: file for files in behind.values() for file in files}
     return {root: [file.url for file in files] for root, files in behind.items()}
+
+
+def _inner(url: str) -> str:
+    """Return what names a file in a URL: of one in an archive, its path in there."""
+    return url.partition("::")[0]
 
 
 def _absolute(root: str) -> Path:
@@ -212,14 +219,15 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 def _search(folder: Path, found: Found) -> list[str]:
     files = _in_order(_walk(str(folder), found))
     if not files:
-        raise _no_videos(folder)
+        raise _no_videos(folder, found)
     return files
 
 
-def _no_videos(folder: PathLike) -> DataError:
+def _no_videos(folder: PathLike, found: Found) -> DataError:
+    told = "".join(f"\n{line}" for line in found.told())
     return DataError(
         f"{folder}: no file here or below ends like a video ({len(SUFFIXES)} endings known, such as .mp4, .mov"
-        " and .mkv).\nName another folder, or files of any ending by a glob such as data.root='FOLDER/*.bin'"
+        f" and .mkv).{told}\nName another folder, or files of any ending by a glob such as data.root='FOLDER/*.bin'"
     )
 
 
@@ -241,35 +249,25 @@ def _walk(folder: str, found: Found) -> Iterator[str]:
             folders.clear()
             continue
         seen.add((identity.st_dev, identity.st_ino))
-        aside = [name for name in folders if _is_aside(os.path.basename(base), name)]
+        around = base.replace(os.sep, "/")
+        aside = [name for name in folders if is_side_folder(around, name, names_on_disk)]
         found.side_folders.update(aside)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in aside)
-        yield from map(f"{base.rstrip(os.sep)}{os.sep}".__add__, _videos(names, found.passed_over))
+        folders[:] = sorted(name for name in folders if not is_hidden(name) and name not in aside)
+        yield from map(f"{base.rstrip(os.sep)}{os.sep}".__add__, _videos(names, found))
     for error in unreadable:
         if error.filename == folder:
             raise _unreadable(Path(folder), error)
         yield error.filename
 
 
-def _is_aside(parent: str, name: str) -> bool:
-    return name.lower() in SIDE_FOLDERS or (parent.lower(), name.lower()) in OF_CAMERAS
-
-
-def _videos(names: Sequence[str], passed_over: Counter[str]) -> list[str]:
-    """Return the names that end like videos, without previews of those beside them, and count the others."""
-    by_ending: defaultdict[str, list[str]] = defaultdict(list)
-    for name in names:
-        # "._clip.mov" is what macOS leaves beside a clip on foreign disks.
-        by_ending["._" if name.startswith("._") else _ending(name)].append(name)
-    wanted = SUFFIXES - {PREVIEW} if by_ending.keys() & OF_WHICH else SUFFIXES
-    others = (name for ending in by_ending.keys() - wanted for name in by_ending[ending])
-    passed_over.update(_ending(name) for name in others if not name.startswith("."))
-    return [name for ending in by_ending.keys() & wanted for name in by_ending[ending]]
-
-
-def _ending(name: str) -> str:
-    stem, _, ending = name.rpartition(".")
-    return f".{ending.lower()}" if stem.strip(".") else ""  # as `os.path.splitext`, which takes its time
+def _videos(names: Sequence[str], found: Found) -> list[str]:
+    """Return the names in a folder that end like videos, without hidden ones and previews; count the others."""
+    found.num_hidden += num_hidden(filter(is_video, names))
+    names = [name for name in names if not is_hidden(name)]
+    found.passed_over.update(of for of in map(ending, names) if of not in SUFFIXES)
+    previews = previews_among(names)
+    found.num_previews += len(previews)
+    return [name for name in names if is_video(name) and name not in previews]
 
 
 def _match(pattern: Path, found: Found) -> list[str]:
@@ -279,13 +277,32 @@ def _match(pattern: Path, found: Found) -> list[str]:
             f"{pattern}: this glob matches no file.\n"
             "Brackets in the name of a folder are written [[] and []]; ** is a part of its own, as in clips/**/*.mp4"
         )
-    aside = {file: _aside_of(file, pattern) for file in files}
-    found.side_folders.update({name for name in aside.values() if name})
-    return [file for file in files if not aside[file]] or files
+    return _without_asides(files, str(pattern), cache(names_on_disk), found)
 
 
-def _aside_of(file: str, pattern: Path) -> str:
-    """Return the name of the side folder that a glob found a file in without naming it, or nothing."""
-    parts = file.split(os.sep)[:-1]
-    named = (parent for parent in pairwise(parts) if parent[1] not in pattern.parts)
-    return next((name for parent, name in named if _is_aside(parent, name)), "")
+def _without_asides(files: Sequence[str], root: str, names_in: NamesIn, found: Found) -> list[str]:
+    """Return the files behind a glob, or in a folder `root/` far away, that are none of systems', cameras' or hidden.
+
+    Where a glob finds nothing else, it is these that are meant.
+    """
+    named = root.replace(os.sep, "/").split("/")
+    inside: defaultdict[str, dict[str, str]] = defaultdict(dict)  # files by name, by folder
+    for file in files:
+        folder, _, name = file.replace(os.sep, "/").rpartition("/")
+        inside[folder][name] = file
+    aside = {folder: side_folder_around(folder, named, names_in) for folder in inside}
+    rest = {folder: names for folder, names in inside.items() if not aside[folder]}
+    hidden = [name for names in rest.values() for name in names if is_hidden(name, named)]
+    previews = {folder: previews_among(names) for folder, names in rest.items()}
+    left = {
+        file
+        for folder, names in rest.items()
+        for name, file in names.items()
+        if name not in previews[folder] and not is_hidden(name, named)
+    }
+    if not left and named[-1]:
+        return list(files)
+    found.side_folders.update(folder.rpartition("/")[2] for folder in set(aside.values()) if folder)
+    found.num_hidden += num_hidden(hidden)
+    found.num_previews += sum(map(len, previews.values()))
+    return [file for file in files if file in left]

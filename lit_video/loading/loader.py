@@ -16,6 +16,7 @@ import torch
 from lit_video.decoders.base import Decoder, check_codecs
 from lit_video.decoders.form import with_form
 from lit_video.decoders.geometry import parse_size
+from lit_video.decoders.limits import one_of
 from lit_video.index import Samples, VideoIndex, as_population
 from lit_video.index.far_videos import REMOTE_BYTES
 from lit_video.loading.arguments import check_arguments, warn_of_lost_bits, warn_of_short_sight
@@ -449,7 +450,7 @@ class VideoLoader:
                 self.num_workers,
                 self.start_method,
                 self.threads,
-                self._make_decoder,
+                one_of(self._num_decoders, self._make_decoder),
                 self.index.for_workers(),
                 self.size,
                 tiers,
@@ -459,10 +460,16 @@ class VideoLoader:
 
     def _decoder(self, number: int) -> Decoder:
         while len(self._decoders) <= number:
-            self._decoders.append(self._make_decoder(self.index, self.size))
+            self._decoders.append(one_of(self._num_decoders, self._make_decoder)(self.index, self.size))
             if len(self._decoders) == 1:  # what it reads it may know only now
                 check_codecs(self._decoders[0], self.population)
         return self._decoders[number]
+
+    @property
+    def _num_decoders(self) -> int | None:
+        """Decoders of all threads and processes; None where it is for the first one to say how many it likes."""
+        known = self._threads != "auto" or self._decoders
+        return self.threads * max(1, self.num_workers) if known else None
 
     def _stop(self, keep: bool = False) -> None:
         """End what is under way, and let go of all frames unless they are kept for the epoch that follows."""

@@ -163,7 +163,7 @@ def _listed(url: str, how: str) -> list[Remote]:
     urls = {name: fs.unstrip_protocol(name) + chained + outer for name in sorted(files)}
     if all(files[name].get("size") is not None for name in files):
         return [Remote.of(urls[name], _stamp_of(files[name])) for name in urls]
-    with ThreadPool(AT_ONCE) as pool:  # a list of links, say
+    with ThreadPool(min(AT_ONCE, len(urls))) as pool:  # a list of links, say
         return [Remote.of(*one) for one in zip(urls.values(), pool.map(stamp, urls.values()), strict=True)]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from lit_video.decoders.base import Decoder
+from lit_video.decoders.limits import one_of
 from lit_video.index import VideoIndex
 from lit_video.planning.planner import GopRead
 from lit_video.planning.reads import reads_in_order
@@ -84,6 +85,7 @@ def fill_videos(
         DataError: The decoder does not say what its pixels depend on.
         KeyboardInterrupt: The user had enough; the threads have ended, each with its GOP.
     """
+    make_decoder = one_of(threads, make_decoder)
     crew = _Crew(store, index, make_decoder, size, tell, missing_reads(store, index, video_ids, wanted))
     return crew.work(threads)
 

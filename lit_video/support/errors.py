@@ -112,6 +112,16 @@ def told_in_a_sentence() -> Iterator[None]:
         raise Told(str(cause)) from None
 
 
+@contextlib.contextmanager
+def ended_by_ctrl_c(what_is_kept: str) -> Iterator[None]:
+    """End the program after Ctrl-C with a sentence, and the status that shells make of it, and without a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\nInterrupted: {what_is_kept}.", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+
+
 def _cause(error: BaseException) -> BaseException:
     """Return what is behind `error`, without the layers that passed it on."""
     while error.__cause__ is not None and not isinstance(error, LitVideoError):

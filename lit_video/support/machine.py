@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+from collections.abc import Sequence
 from contextlib import suppress
 
 import psutil
@@ -11,16 +13,21 @@ import psutil
 from lit_video.support.cgroups import limit_of_bytes, quota_of_cores
 
 # How launchers tell a process of a job how many of them are on its machine, and that it is one of them at all: a shell
-# in a Slurm job has the first and not the second.
+# in a Slurm job has the first and not the second. Those that start processes within a task of Slurm come before it.
+SLURM = (
+    ("SLURM_STEP_TASKS_PER_NODE", "SLURM_LOCALID"),  # of each machine: 4(x2),3
+    ("SLURM_NTASKS_PER_NODE", "SLURM_LOCALID"),  # where the user asked for so many
+)
 LAUNCHERS = (
     ("LOCAL_WORLD_SIZE", "LOCAL_RANK"),  # torchrun
-    ("SLURM_NTASKS_PER_NODE", "SLURM_LOCALID"),
     ("OMPI_COMM_WORLD_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
     ("MPI_LOCALNRANKS", "MPI_LOCALRANKID"),  # MPICH, Intel MPI
+    *SLURM,
     ("WORLD_SIZE", "NODE_RANK"),  # Lightning's own, who does not say how many nodes there are: one, as a rule
 )
 # How they tell it the number of its machine.
 NODES = (("GROUP_RANK", "LOCAL_RANK"), ("SLURM_NODEID", "SLURM_LOCALID"), ("NODE_RANK", "LOCAL_RANK"))
+RUN = re.compile(r"([0-9]+)(?:\(x([1-9][0-9]*)\))?")  # of machines with as many processes each
 MANY_FILES = 2**16  # no loader keeps more open
 
 _most_cores: int | None = None  # that this process takes of those it may use
@@ -38,26 +45,68 @@ def num_cores(ranks: int | None = None) -> int:
     Args:
         ranks: On this machine, this process being one; by default what the launcher says.
     """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores = max(1, min(allowed, quota_of_cores() or allowed) // (ranks or ranks_here()))
+    cores = cores_of_all_workers(ranks)
     return min(cores, _most_cores or cores)
+
+
+def cores_of_all_workers(ranks: int | None = None) -> int:
+    """Return `num_cores` of this process and the other workers of its work together: `take_cores` takes none away."""
+    ranks = ranks or ranks_here()
+    by_slurm, quota = _cores_by_slurm(ranks), quota_of_cores()
+    cores = by_slurm or _affinity() // ranks
+    return max(1, min(cores, quota // ranks) if quota else cores)
 
 
 def cores_in_words(ranks: int | None = None) -> str:
     """Return the number of cores for this process, and why: `2 cores (of 128: 4 by affinity, 2 ranks)`."""
-    host, allowed, quota = os.cpu_count() or 1, num_cores(1), quota_of_cores()
+    host, affinity, quota = os.cpu_count() or 1, _affinity(), quota_of_cores()
     ranks, cores = ranks or ranks_here(), num_cores(ranks)
-    by = "quota" if quota is not None and quota <= allowed else "affinity"
+    allowed, by = (quota, "quota") if quota and quota <= affinity else (affinity, "affinity")
     reasons = [*[f"{allowed} by {by}"] * (allowed < host), *[f"{ranks} ranks"] * (ranks > 1)]
+    if (by_slurm := _cores_by_slurm(ranks)) and (ranks > 1 or by_slurm < affinity):
+        reasons.append(f"{by_slurm} for each by Slurm")
     return f"{cores} core{'s' * (cores > 1)}" + (f" (of {host}: {', '.join(reasons)})" if reasons else "")
 
 
 def ranks_here() -> int:
     """Return how many processes of this job are on this machine, as far as its launcher says; 1 where there is none."""
-    for size, rank in LAUNCHERS:
-        if rank in os.environ and os.environ.get(size, "").isdecimal():
-            return max(1, int(os.environ[size]))
-    return 1
+    return _first_told(LAUNCHERS) or 1
+
+
+def _first_told(launchers: Sequence[tuple[str, str]]) -> int:
+    """Return the first number that a launcher says for this machine; 0 where none does."""
+    return next((number for size, rank in launchers if rank in os.environ and (number := _number(size))), 0)
+
+
+def _number(variable: str) -> int:
+    """Return the number in a variable, of Slurm's `4(x2),3` that of this machine; 0 where there is none."""
+    runs = [RUN.fullmatch(run) for run in os.environ.get(variable, "").split(",")]
+    numbers = [int(run[1]) for run in runs if run for _ in range(int(run[2] or 1))]
+    machine = os.environ.get("SLURM_NODEID", "")
+    place = int(machine) if len(numbers) > 1 and machine.isdecimal() else 0
+    return numbers[place] if all(runs) and place < len(numbers) else 0
+
+
+def _cores_by_slurm(ranks: int) -> int | None:
+    """Return the cores of a rank where Slurm gives each task its own; None where tasks share all that there are.
+
+    It says how many (and without control groups lets a task run on all), or binds each task to them, or both. Ranks
+    that torchrun starts within one task share that task's.
+    """
+    if "SLURM_LOCALID" not in os.environ:
+        return None
+    affinity, tasks = _affinity(), min(_first_told(SLURM) or 1, ranks)
+    told = _number("SLURM_CPUS_PER_TASK")
+    of_all = _number("SLURM_CPUS_ON_NODE") or tasks * told
+    if tasks * told > of_all:  # the job's, which a step of more tasks inherits
+        told = 0
+    if not told and affinity >= of_all:
+        return None
+    return max(1, min(told or affinity, affinity) // (ranks // tasks))
+
+
+def _affinity() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def name_of_machine() -> str:
@@ -86,3 +135,14 @@ def num_file_handles() -> int:
             soft, _ = getrlimit(RLIMIT_NOFILE)
         return MANY_FILES if soft == RLIM_INFINITY else min(soft, MANY_FILES)
     return 512
+
+
+def free_file_handles() -> int:
+    """Return how many files this process may open beside those that are open now; on Windows beside none."""
+    limit = num_file_handles()
+    try:
+        return max(0, limit - psutil.Process().num_fds())
+    except AttributeError:
+        return limit
+    except OSError:  # for want of a handle
+        return 0

@@ -4,7 +4,6 @@ import contextlib
 import gc
 import os
 import resource
-from dataclasses import replace
 
 import av
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_video.checks.stamps import read_stamp, write_stamped
-from lit_video.decoders import limits, one_file, reader
+from lit_video.decoders import one_file, reader
 from lit_video.decoders.pyav import PyAVDecoder
 from lit_video.decoders.scaler import Scaler
 from lit_video.index import VideoIndex
@@ -180,37 +179,6 @@ def test_with_few_file_handles_fewer_files_stay_open(tmp_path):
         for handle in taken:
             os.close(handle)
     assert 1 <= len(decoder._videos._videos) <= 20
-
-
-class TestLimits:
-    @pytest.fixture(autouse=True)
-    def machine(self, monkeypatch):
-        monkeypatch.setattr(limits, "num_cores", lambda: 4)
-        monkeypatch.setattr(limits, "num_file_handles", lambda: 1024)
-        monkeypatch.setattr(limits, "memory_bytes", lambda: 16 * 2**30)
-
-    def test_half_of_the_handles_are_for_files(self, index):
-        assert limits.files_to_keep(index) == 1024 / 2 / 4
-        assert limits.files_to_keep(index, threads=1) == limits.MOST_FILES
-
-    def test_files_are_bounded_by_memory(self, index, monkeypatch):
-        monkeypatch.setattr(limits, "memory_bytes", lambda: 2**30)
-        each = limits.FILE_BYTES + limits.TABLE_BYTES * index.num_frames / index.num_videos
-        assert limits.files_to_keep(index) == int(2**30 / 64 / 4 / each)
-        monkeypatch.setattr(limits, "memory_bytes", lambda: 2**20)
-        assert (limits.files_to_keep(index), limits.decoders_to_keep(index)) == (1, 1)
-
-    def test_decoders_are_bounded_by_the_largest_videos_pictures(self, index):
-        assert limits.decoders_to_keep(index) == limits.MOST_DECODERS
-        for deep, expected in ((False, 3), (True, 1)):
-            wide = index.columns.width.copy()
-            wide[1] = 3840
-            tall = index.columns.height.copy()
-            tall[1] = 2160
-            large = replace(index, columns=replace(index.columns, width=wide, height=tall))
-            if deep:
-                large = replace(large, names=["yuv420p10le" if name == "yuv420p" else name for name in large.names])
-            assert limits.decoders_to_keep(large) == expected
 
 
 def test_close_closes_files_and_decoding_opens_them_again(index):

@@ -11,7 +11,7 @@ import pytest
 from lit_video import VideoDataModule
 from lit_video.checks.stamps import read_stamp, write_stamped
 from lit_video.commands import index as index_command
-from lit_video.index import VideoIndex, build, files
+from lit_video.index import VideoIndex, build, crew, files
 from lit_video.index.joining import joined, taken
 from lit_video.index.store import load
 from lit_video.support.errors import DecodeError, IndexStoreError
@@ -208,3 +208,12 @@ def test_scans_no_more_files_at_once_than_there_are_cores(folder, tmp_path, monk
     monkeypatch.setattr("lit_video.index.crew.num_cores", lambda: 1)
     scan(folder, tmp_path / "index")
     assert most == [1, 1, 1]
+
+
+def test_starts_no_more_threads_than_there_are_files(folder, tmp_path, monkeypatch):
+    started, before = [], crew.ThreadPool
+    monkeypatch.setattr(crew, "ThreadPool", lambda number: started.append(number) or before(number))
+    monkeypatch.setattr(crew, "num_cores", lambda: 64)
+    scan(folder, tmp_path / "index")
+    scan(folder, tmp_path / "index")  # nothing to do
+    assert started == [3]

@@ -257,8 +257,8 @@ class TestFiles:
             "PROXY",
             "lost+found",
         }
-        assert found.passed_over == {".jpg": 1, "": 1, ".lrv": 1}
-        assert len(found.told()) == 2
+        assert (found.passed_over, found.num_previews) == ({".jpg": 1, "": 1}, 1)
+        assert len(found.told()) == 3
         by_glob = find_files(f"{tmp_path}/**/*.[mM][pP]4")
         assert by_glob.files == [path for path in found.files if not path.endswith(".LRV")]
         assert find_files(f"{tmp_path}/*/SUB/*").files == [f"{tmp_path}/M4ROOT/SUB/C1S03.MP4"]

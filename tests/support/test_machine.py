@@ -1,5 +1,7 @@
 """What the process may use: affinity, quotas, ranks, memory, file handles."""
 
+import contextlib
+import itertools
 import os
 import platform
 import resource
@@ -11,7 +13,14 @@ import pytest
 
 from lit_video.support import machine
 from lit_video.support.cgroups import limit_of_bytes, quota_of_cores
-from lit_video.support.machine import cores_in_words, memory_bytes, num_cores, num_file_handles, ranks_here
+from lit_video.support.machine import (
+    cores_in_words,
+    free_file_handles,
+    memory_bytes,
+    num_cores,
+    num_file_handles,
+    ranks_here,
+)
 
 
 @pytest.fixture
@@ -98,15 +107,19 @@ class TestGroups:
             group.rmdir()
 
 
+TORCHRUN = {"LOCAL_WORLD_SIZE": "4", "LOCAL_RANK": "1"}
+TASKS = {"SLURM_LOCALID": "0", "SLURM_STEP_TASKS_PER_NODE": "4"}
+
+
 class TestCores:
     @pytest.fixture(autouse=True)
     def sixteen(self, monkeypatch):
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)))
         monkeypatch.setattr(os, "cpu_count", lambda: 128)
         monkeypatch.setattr(machine, "quota_of_cores", lambda: None)
-        for size, rank in machine.LAUNCHERS:
-            monkeypatch.delenv(size, raising=False)
-            monkeypatch.delenv(rank, raising=False)
+        others = ("SLURM_NODEID", "SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
+        for name in (*others, *itertools.chain.from_iterable(machine.LAUNCHERS)):
+            monkeypatch.delenv(name, raising=False)
 
     def test_affinity(self):
         assert num_cores() == 16
@@ -120,10 +133,16 @@ class TestCores:
     @pytest.mark.parametrize(
         ("names", "ranks"),
         [
-            ({"LOCAL_WORLD_SIZE": "4", "LOCAL_RANK": "1"}, 4),
+            (TORCHRUN, 4),
             ({"SLURM_NTASKS_PER_NODE": "8", "SLURM_LOCALID": "0"}, 8),
             ({"SLURM_NTASKS_PER_NODE": "8"}, 1),  # a shell in a job
-            ({"SLURM_NTASKS_PER_NODE": "4(x2)", "SLURM_LOCALID": "0"}, 1),
+            ({"SLURM_NTASKS_PER_NODE": "some", "SLURM_LOCALID": "0"}, 1),
+            ({"SLURM_STEP_TASKS_PER_NODE": "4", "SLURM_LOCALID": "0"}, 4),  # srun --ntasks=4
+            ({"SLURM_STEP_TASKS_PER_NODE": "4(x2),3", "SLURM_NODEID": "1", "SLURM_LOCALID": "0"}, 4),
+            ({"SLURM_STEP_TASKS_PER_NODE": "4(x2),3", "SLURM_NODEID": "2", "SLURM_LOCALID": "0"}, 3),
+            ({"SLURM_STEP_TASKS_PER_NODE": "4(x2),3", "SLURM_NODEID": "3", "SLURM_LOCALID": "0"}, 1),
+            ({"SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_NTASKS_PER_NODE": "8", "SLURM_LOCALID": "0"}, 2),
+            ({"SLURM_STEP_TASKS_PER_NODE": "1", "SLURM_LOCALID": "0"} | TORCHRUN, 4),
             ({"OMPI_COMM_WORLD_LOCAL_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}, 2),
             ({"WORLD_SIZE": "2", "NODE_RANK": "0", "LOCAL_RANK": "1"}, 2),
             ({"LOCAL_WORLD_SIZE": "40", "LOCAL_RANK": "1"}, 40),
@@ -136,6 +155,42 @@ class TestCores:
         assert ranks_here() == ranks
         assert num_cores() == max(1, 16 // ranks)
         assert num_cores(1) == 16
+
+    @pytest.mark.parametrize(
+        ("names", "ranks", "cores", "words"),
+        [
+            pytest.param(
+                TASKS | {"SLURM_CPUS_PER_TASK": "2", "SLURM_CPUS_ON_NODE": "8"},
+                None, 2, "2 cores (of 128: 16 by affinity, 4 ranks, 2 for each by Slurm)", id="more are allowed",
+            ),
+            pytest.param(
+                {"SLURM_LOCALID": "0", "SLURM_CPUS_PER_TASK": "2"},
+                None, 2, "2 cores (of 128: 16 by affinity, 2 for each by Slurm)", id="one task",
+            ),
+            pytest.param(
+                TASKS | {"SLURM_CPUS_PER_TASK": "16", "SLURM_CPUS_ON_NODE": "64"},
+                None, 16, "16 cores (of 128: 16 by affinity, 4 ranks, 16 for each by Slurm)", id="bound to its own",
+            ),
+            pytest.param(
+                TASKS | {"SLURM_CPUS_ON_NODE": "64"},
+                4, 16, "16 cores (of 128: 16 by affinity, 4 ranks, 16 for each by Slurm)", id="bound, by Lightning",
+            ),
+            pytest.param(
+                TASKS | {"SLURM_CPUS_PER_TASK": "16", "SLURM_CPUS_ON_NODE": "16"},
+                None, 4, "4 cores (of 128: 16 by affinity, 4 ranks)", id="the number of a job of one task",
+            ),
+            pytest.param(
+                {"SLURM_LOCALID": "0", "SLURM_STEP_TASKS_PER_NODE": "1", "SLURM_CPUS_PER_TASK": "8"} | TORCHRUN,
+                None, 2, "2 cores (of 128: 16 by affinity, 4 ranks, 2 for each by Slurm)", id="torchrun in one task",
+            ),
+            pytest.param({"SLURM_CPUS_PER_TASK": "2"}, None, 16, "16 cores (of 128: 16 by affinity)", id="a shell"),
+        ],
+    )  # fmt: skip
+    def test_slurm_gives_a_task_its_own(self, monkeypatch, names, ranks, cores, words):
+        for name, value in names.items():
+            monkeypatch.setenv(name, value)
+        assert num_cores(ranks) == cores
+        assert cores_in_words(ranks) == words
 
     def test_ranks_share_the_memory(self, monkeypatch):
         monkeypatch.setattr(machine, "limit_of_bytes", lambda: 2**20)
@@ -151,6 +206,22 @@ def test_the_soft_limit_of_file_handles_is_raised():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert num_file_handles() <= resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def test_handles_in_use_are_not_free():
+    before = free_file_handles()
+    assert 0 < before < num_file_handles()
+    with contextlib.ExitStack() as opened:
+        for _ in range(50):
+            opened.enter_context(open(os.devnull))
+        assert before - 60 < free_file_handles() < before - 40
+    # Where there is none left, counting them fails too.
+    code = (
+        "import resource as r; from lit_video.support.machine import free_file_handles\n"
+        "r.setrlimit(r.RLIMIT_NOFILE, (3, 3)); assert free_file_handles() == 0"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
