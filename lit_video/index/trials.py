@@ -13,6 +13,7 @@ import zlib
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +27,7 @@ from lit_video.index.damage import Packets
 from lit_video.index.keyframes import Keyframe
 from lit_video.index.landing import NUM_WAYS, packets_at, start_at
 from lit_video.index.references import REFERS
-from lit_video.index.truth import Start, Truth, is_left_out
+from lit_video.index.truth import OWN, Start, Truth, is_left_out
 from lit_video.media.container import (
     UNREADABLE,
     Seek,
@@ -96,10 +97,10 @@ def find_starts(path: Path, stream_index: int, truth: Truth, packets: Packets) -
 def _beginning(trials: _Trials, packets: Packets, end: int) -> Start:
     """Return frame 0 as a start: by a seek to the first packet, or where that does not give it, by opening the file."""
     first, truth = next(iter(packets.keyframes), None), trials.truth
-    if trials.opens or first is None or first.number or truth.numbers[0] or truth.why[0]:
+    if trials.opens or first is None or first.number or truth.why[0]:
         return Start(0)
     for way in range(NUM_WAYS):
-        start = trials.own(Candidate(first, 0, came=True, is_regular=True), way, end)
+        start = trials.beginning(first, way, end)
         if start is not None or trials.landed:
             return start or Start(0)
     return Start(0)
@@ -219,8 +220,16 @@ class _Trials:
 
     def own(self, candidate: Candidate, way: int, end: int) -> Start | None:
         """Return the start if decoding gives the true pictures from the keyframe's own up to frame `end`, or None."""
-        start, ends = start_at(candidate.keyframe, candidate.frame, way, self.opens), self._landmarks.ends
-        self.landed = False
+        return self._tried(start_at(candidate.keyframe, candidate.frame, way, self.opens), end)
+
+    def beginning(self, first: Keyframe, way: int, end: int) -> Start | None:
+        """Return frame 0 as a start at the first packet, whose own picture may be hidden, likewise."""
+        start = start_at(first, 0, way, self.opens)
+        return self._tried(replace(start, drop=0) if start is not None and self.truth.numbers[0] else start, end)
+
+    def _tried(self, start: Start | None, end: int) -> Start | None:
+        """Return a start if it is one."""
+        self.landed, ends = False, self._landmarks.ends
         if start is None:
             return None
         following = bisect_right(ends, start.frame)
@@ -236,7 +245,7 @@ class _Trials:
     def _pictures(self, start: Start) -> Iterator[int]:
         """Yield the checksums of the pictures from a start's own on, as a reader has them, up to the first error."""
         container, stream = self._container()
-        packets, began = packets_at(container, stream, start), False
+        packets, began = packets_at(container, stream, start), start.drop != OWN
         self.landed = packets is not None
         for packet in packets or ():
             if packet is not None and is_left_out(packet, self.truth.left_out):

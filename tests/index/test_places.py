@@ -198,6 +198,18 @@ class TestCuts:
         assert videos.num_opened == 1
         videos.close()
 
+    @pytest.mark.parametrize("hidden", [3, 7])
+    def test_stay_open_where_they_are_decoded(self, hidden, tmp_path):
+        path = tmp_path / "a.mp4"
+        cut(write_stamped(tmp_path / "whole.mp4", 50, 1, "mpeg4", 10, 2, 25), path, hidden)
+        index = scan(path)
+        assert (index.made(0), index.num_frames) == ("decoded", 50 - hidden)
+        videos, truth = OpenVideos(index, 1), decode_sequentially(path, 0).sums
+        order = np.random.default_rng(0).permutation(len(truth)).tolist()
+        assert read(videos, index, *order) == [truth[frame] for frame in order]
+        assert videos.num_opened == 1
+        videos.close()
+
     @pytest.mark.parametrize("codec", ["prores_ks", "png"])
     def test_a_table_tells_what_is_hidden(self, codec, tmp_path):
         path, pixel_format = tmp_path / "a.mov", PIXEL_FORMATS.get(codec, "yuv420p")
