@@ -80,19 +80,25 @@ class FarAway:
     def serving(self) -> Iterator[FarAway]:
         """Serve on a free port of this machine until the block is left."""
         loop, ready = asyncio.new_event_loop(), threading.Event()
-        stop = asyncio.Event()
+        stop, tasks = asyncio.Event(), set[asyncio.Task[None]]()
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = loop.create_task(self._connected(reader, writer))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            task.add_done_callback(lambda _: writer.close())  # also of one that was cancelled before it began
 
         async def serve() -> None:
-            server = await asyncio.start_server(self._connected, "127.0.0.1", 0, backlog=1024)
+            server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=1024)
             self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             ready.set()
             await stop.wait()
-            server.close()
-            await asyncio.sleep(0.01)  # what was accepted just now is closed by whoever answers it
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            while asyncio.all_tasks() - {asyncio.current_task()}:  # what was accepted just now becomes a task of ours
+                for task in tasks:
+                    task.cancel()
+                await asyncio.sleep(0.001)
+            server.close()  # and not before: asyncio loses what it accepted, and then finds its server closed
+            await asyncio.sleep(0.001)  # what was closed is so in the loop's next turn
 
         thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
         thread.start()
