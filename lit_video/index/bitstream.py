@@ -7,11 +7,8 @@ codec's specification names them.
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Iterable, Iterator
-
-import simplejpeg
 
 from lit_video.index.headers import h264_sequence
 
@@ -30,10 +27,6 @@ MPEG_HEADERS = {
 }
 HEVC_RASL = (8, 9)
 HEVC_BREAKS = frozenset({16, 17, 18, 36, 37})
-JPEG_END = b"\xff\xd9"
-JPEG_LOSSLESS, JPEG_TABLES, JPEG_SCAN = 0xC3, 0xC4, 0xDA
-BETWEEN_JPEGS = re.compile(rb"(?<=\xff\xd9)\0*(?=\xff\xd8)")  # of the two fields of a picture
-LOST = ("Corrupt", "Premature")  # how what libjpeg says of damaged data begins
 FFV1_FOOTERS = 8, 3  # bytes at the end of a slice, with and without a checksum
 BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -297,53 +290,6 @@ def is_cut_short(codec: str, packet: memoryview, extradata: bytes | None) -> boo
     while width and place + width < len(packet):
         place += width + int.from_bytes(packet[place : place + width], "big")
     return bool(width) and place > len(packet)
-
-
-def jpegs(packet: bytes) -> list[bytes]:
-    """Return the images in a packet of MJPEG, without what is stuffed behind them."""
-    images = BETWEEN_JPEGS.split(packet)
-    return [image[: image.rfind(JPEG_END) + len(JPEG_END)] if JPEG_END in image else image for image in images]
-
-
-def may_have_zeros(image: bytes) -> bool:
-    """Tell whether flat parts of a JPEG are zeros: by all tables in use that code means no change, or the block's end.
-
-    ITU-T T.81, B.2.4.2: a Huffman table lists values by the lengths of their codes, and the first code is zeros.
-    """
-    segments = list(_jpeg_segments(image))
-    is_lossless = any(kind == JPEG_LOSSLESS for kind, _ in segments)  # which has no use for tables of class 1
-    tables = (table for kind, payload in segments if kind == JPEG_TABLES for table in _huffman_tables(payload))
-    firsts = [table[17] for table in tables if len(table) > 17 and not (is_lossless and table[0] >> 4)]
-    return bool(firsts) and not any(firsts)
-
-
-def _jpeg_segments(image: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield kind and payload of each segment before a JPEG's scan."""
-    place = 2
-    while len(image) > place + 3 and image[place] == 0xFF and image[place + 1] != JPEG_SCAN:
-        end = place + 2 + int.from_bytes(image[place + 2 : place + 4], "big")
-        yield image[place + 1], image[place + 4 : end]
-        place = end
-
-
-def _huffman_tables(payload: bytes) -> Iterator[bytes]:
-    """Yield the tables in a segment: class and number, 16 counts of codes by length, and values."""
-    while payload:
-        size = 17 + sum(payload[1:17])
-        yield payload[:size]
-        payload = payload[size:]
-
-
-def is_whole_jpeg(image: bytes) -> bool:
-    """Tell whether libjpeg, which counts what it decodes as FFmpeg does not, finds all of an image.
-
-    True of what it does not decode, as lossless ones.
-    """
-    try:
-        simplejpeg.decode_jpeg(image, colorspace="GRAY", strict=True)
-    except ValueError as error:
-        return not str(error).startswith(LOST)
-    return True
 
 
 def has_wrong_checksum(codec: str, packet: bytes | memoryview, extradata: bytes | None) -> bool:

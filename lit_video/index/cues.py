@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from operator import attrgetter
 from pathlib import Path
@@ -53,8 +53,20 @@ class Passed(NamedTuple):
     keyframes: Sequence[int]
 
 
+def clusters_of(container: InputContainer, stream: VideoStream) -> dict[int, int]:
+    """Return where the clusters of a Matroska file begin that have keyframes, by time; of other files nothing."""
+    if "matroska" not in container.format.name:
+        return {}
+    return {entry.timestamp: entry.pos for entry in stream.index_entries}
+
+
 def cues_of(
-    path: Path, container: InputContainer, stream: VideoStream, passed: Passed, is_cut_off: bool
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    clusters: Mapping[int, int],
+    passed: Passed,
+    is_cut_off: bool,
 ) -> Splice | None:
     """Return what must be put into a file for FFmpeg to find its keyframes, or None: it has it, or need not have it.
 
@@ -62,13 +74,14 @@ def cues_of(
         path: Of the file.
         container: It, whose packets were all read.
         stream: Its video stream.
+        clusters: What `clusters_of` says of it.
         passed: What they told.
         is_cut_off: The file falls short of its header: a list at its end is not there.
     """
     splice: Splice | None = None
     with contextlib.suppress(*UNREADABLE):
-        if "matroska" in container.format.name:
-            splice = _cues_of_matroska(path, stream, passed, is_cut_off)
+        if clusters:
+            splice = _cues_of_matroska(path, clusters, passed, is_cut_off)
             return splice if splice is not None and _is_found(path, splice, stream.index, passed) else None
         if "mov" in container.format.name.split(","):
             splice = _cues_of_fragments(path, stream, passed)
@@ -79,10 +92,9 @@ def cues_of(
 # Matroska: the list is read where it stands, so it is put before the first cluster.
 
 
-def _cues_of_matroska(path: Path, stream: VideoStream, passed: Passed, is_cut_off: bool) -> Splice | None:
-    clusters = {entry.timestamp: entry.pos for entry in stream.index_entries if entry.timestamp >= 0}
-    size = path.stat().st_size
-    if size < WORTH_BYTES or len(clusters) < 2:
+def _cues_of_matroska(path: Path, clusters: Mapping[int, int], passed: Passed, is_cut_off: bool) -> Splice | None:
+    clusters = {time: place for time, place in clusters.items() if time >= 0}
+    if path.stat().st_size < WORTH_BYTES or len(clusters) < 2:
         return None
     first = min(clusters.values())
     if first > LARGEST_HEAD:
@@ -96,20 +108,26 @@ def _cues_of_matroska(path: Path, stream: VideoStream, passed: Passed, is_cut_of
     begin, end = _size_of_segment(head)
     # Longer than its writer said: of unknown size, which is all ones.
     unknown = ((1 << 7 * (end - begin) + 1) - 1).to_bytes(end - begin, "big")
-    inserted = len(_cues([0] * len(clusters), [0] * len(clusters), 0))
-    places = [place - end + inserted for place in clusters.values()]
+    places = np.array(list(clusters.values()), np.int64) - end
     return Splice(begin, first, unknown + head[end:] + _cues(list(clusters), places, track))
 
 
-def _cues(times: Sequence[int], places: Sequence[int], track: int) -> bytes:
-    """Return the Cues element: for each keyframe its time, and the place of its cluster within the segment."""
+def _cues(times: Sequence[int], places: Int64[np.ndarray, " n"], track: int) -> bytes:
+    """Return the Cues element: for each keyframe its time, and the place of its cluster, which is behind the element.
+
+    Args:
+        times: In units of the file.
+        places: Within the segment, without the element.
+        track: Its number.
+    """
     position = b"\xf7\x88" + struct.pack(">Q", track) + b"\xf1\x88" + bytes(8)  # CueTrack, CueClusterPosition
     point = b"\xb3\x88" + bytes(8) + b"\xb7" + bytes([0x80 | len(position)]) + position  # CueTime, CueTrackPositions
     row = b"\xbb" + bytes([0x80 | len(point)]) + point  # CuePoint
     rows = np.tile(np.frombuffer(row, np.uint8), (len(times), 1))
     rows[:, 4:12] = np.array(times, ">u8").view(np.uint8).reshape(-1, 8)
-    rows[:, -8:] = np.array(places, ">u8").view(np.uint8).reshape(-1, 8)
-    return CUES + struct.pack(">Q", 1 << 56 | rows.size) + rows.tobytes()
+    head = CUES + struct.pack(">Q", 1 << 56 | rows.size)
+    rows[:, -8:] = (places + len(head) + rows.size).astype(">u8").view(np.uint8).reshape(-1, 8)
+    return head + rows.tobytes()
 
 
 def _size_of_segment(head: bytes) -> tuple[int, int]:
@@ -146,10 +164,10 @@ def _number(data: bytes, place: int) -> tuple[int, int]:
 
 
 def _cues_of_fragments(path: Path, stream: VideoStream, passed: Passed) -> Splice | None:
-    kinds = list(_boxes(path))
-    fragments = np.array([place for place, kind in kinds if kind == b"moof"], np.int64)
+    boxes = list(_boxes(path))
+    fragments = np.array([place for place, kind in boxes if kind == b"moof"], np.int64)
     # One index of all fragments FFmpeg uses by itself; one for each segment it does not.
-    if len(fragments) < WORTH_FRAGMENTS or 0 < sum(kind == b"sidx" for _, kind in kinds) < 1 + 1:
+    if len(fragments) < WORTH_FRAGMENTS or sum(kind == b"sidx" for _, kind in boxes) == 1:
         return None
     within, firsts = np.unique(np.searchsorted(fragments, passed.places) - 1, return_index=True)
     times = passed.pictures[firsts]

@@ -15,15 +15,8 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from lit_video.index.bitstream import (
-    has_wrong_checksum,
-    is_cut_short,
-    is_whole_jpeg,
-    jpegs,
-    may_have_zeros,
-    may_hide_losses,
-    picture_units,
-)
+from lit_video.index.bitstream import has_wrong_checksum, is_cut_short, may_hide_losses, picture_units
+from lit_video.index.jpeg import is_harmed_by
 from lit_video.index.keyframes import Keyframes
 from lit_video.index.references import MISSING, REFERS, Chain, references_of
 
@@ -168,18 +161,19 @@ class Packets:
         """Whether the file may be what is left of a transport stream, without the marks that one has."""
         if self.codec not in NUMBERED or self._is_transport_stream:
             return False
-        return self._looks_copied or any(self.broken) or any(self.why[place] for place in self._not_leading())
+        harmed = {place for place, why in enumerate(self.why) if why}
+        return self._looks_copied or any(self.broken) or not harmed <= set(self._leading() if harmed else ())
 
-    def _not_leading(self) -> list[int]:
-        """Return all packets but those behind the file's first keyframe that are shown before it.
+    def _leading(self) -> range:
+        """Return the packets behind the file's first keyframe that are shown before it.
 
         They may refer to what was cut off.
         """
-        places = range(len(self.times))
+        places, times = range(len(self.times)), self.times
         first = next((place for place in places if self.is_start[place]), 0)
-        begin, times = self.times[first] if places else None, self.times
+        begin = times[first]
         later = (place for place in places[first:] if begin is not None and (times[place] or begin) > begin)
-        return [*places[:first], *places[next(later, first) :]]
+        return range(first, next(later, first))
 
     def note_gaps(self) -> None:
         """Take it for damage where pictures come regularly and some are left out, in codecs that do not number them."""
@@ -253,8 +247,7 @@ def _has_zeros(codec: str, packet: Packet | memoryview, extradata: bytes | None)
         return False
     whole = bytes(packet)
     if codec == "mjpeg":
-        with_zeros = (image for image in jpegs(whole) if bytes(run) in image)
-        return any(not may_have_zeros(image) or not is_whole_jpeg(image) for image in with_zeros)
+        return is_harmed_by(bytes(run), whole)
     if bytes(run) in whole:
         return True
     for unit in picture_units(codec, whole, extradata):

@@ -36,7 +36,7 @@ from lit_video.index.bitstream import (
 )
 from lit_video.index.container_table import is_enough, told_by_table
 from lit_video.index.crop import crop_of
-from lit_video.index.cues import Passed, cues_of
+from lit_video.index.cues import Passed, clusters_of, cues_of
 from lit_video.index.damage import Packets, Run, runs_of
 from lit_video.index.digest import UNKNOWN
 from lit_video.index.pieces import decode_in_pieces
@@ -205,18 +205,13 @@ def _scan(
     entry = entry_of(container, stream, packets, frames, said, crop)
     if entry.made != "exact":
         return entry
-    is_cut_off = entry.expected > len(entry.pts)
-    cues = cues_of(path, container, stream, packets.passed(), is_cut_off)
-    return replace(entry, cues=cues, places=_from_clusters(container, stream, entry))
-
-
-def _from_clusters(container: InputContainer, stream: VideoStream, entry: Entry) -> Sequence[tuple[int, int]]:
-    """Return an entry's places, of Matroska from where the cluster begins: a seek goes there."""
-    if not entry.places or "matroska" not in container.format.name:
-        return entry.places
-    clusters = {found.timestamp: found.pos for found in stream.index_entries}
-    of_starts = zip(entry.starts, entry.places, strict=True)
-    return [(min(begin, clusters.get(start.target, begin)), end) for start, (begin, end) in of_starts]
+    clusters, is_cut_off = clusters_of(container, stream), entry.expected > len(entry.pts)
+    cues = cues_of(path, container, stream, clusters, packets.passed(), is_cut_off)
+    places = entry.places
+    if places and clusters:  # a seek goes to where the cluster begins
+        of_starts = zip(entry.starts, places, strict=True)
+        places = [(min(begin, clusters.get(start.target, begin)), end) for start, (begin, end) in of_starts]
+    return replace(entry, cues=cues, places=places)
 
 
 def entry_of(

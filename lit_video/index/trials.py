@@ -99,11 +99,7 @@ def _beginning(trials: _Trials, packets: Packets, end: int) -> Start:
     first, truth = next(iter(packets.keyframes), None), trials.truth
     if trials.opens or first is None or first.number or truth.why[0]:
         return Start(0)
-    for way in range(NUM_WAYS):
-        start = trials.beginning(first, way, end)
-        if start is not None or trials.landed:
-            return start or Start(0)
-    return Start(0)
+    return trials.any(Candidate(first, 0, came=True, is_regular=False), end, may_open=False) or Start(0)
 
 
 def _candidates(truth: Truth, packets: Packets) -> list[Candidate]:
@@ -220,18 +216,12 @@ class _Trials:
 
     def own(self, candidate: Candidate, way: int, end: int) -> Start | None:
         """Return the start if decoding gives the true pictures from the keyframe's own up to frame `end`, or None."""
-        return self._tried(start_at(candidate.keyframe, candidate.frame, way, self.opens), end)
-
-    def beginning(self, first: Keyframe, way: int, end: int) -> Start | None:
-        """Return frame 0 as a start at the first packet, whose own picture may be hidden, likewise."""
-        start = start_at(first, 0, way, self.opens)
-        return self._tried(replace(start, drop=0) if start is not None and self.truth.numbers[0] else start, end)
-
-    def _tried(self, start: Start | None, end: int) -> Start | None:
-        """Return a start if it is one."""
-        self.landed, ends = False, self._landmarks.ends
+        start, ends = start_at(candidate.keyframe, candidate.frame, way, self.opens), self._landmarks.ends
+        self.landed = False
         if start is None:
             return None
+        if self.truth.numbers[start.frame] != candidate.keyframe.number:  # its own picture is hidden, and frame 0 not
+            start = replace(start, drop=0)
         following = bisect_right(ends, start.frame)
         sound = ends[following] if following < len(ends) else len(self.truth.sums)
         last = min(sound, max(end, start.frame + RUN))

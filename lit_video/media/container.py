@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
+from io import FileIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import av.error
@@ -18,7 +19,7 @@ from av.video.stream import VideoStream
 
 from lit_video.media.picture import NO_MATRIX, NO_RANGE, NO_TRANSFER, Colours
 from lit_video.media.ranges import RangedFile
-from lit_video.media.spliced import LocalFile, Splice, SplicedFile
+from lit_video.media.spliced import Splice, SplicedFile
 
 RGB_MATRIX = 0
 
@@ -52,21 +53,15 @@ def open_video(path: Path | str | RangedFile, splice: Splice | None = None, **op
     Raises:
         OSError, av.FFmpegError: A file that is not there, or is no container that FFmpeg knows.
     """
+    file: Any = path if isinstance(path, RangedFile) else str(path)
     if splice is not None:
+        file = SplicedFile(path if isinstance(path, RangedFile) else FileIO(path), splice)
         options = SPLICED | options
-    if isinstance(path, RangedFile):
-        return _open_ranged(path, splice, options)
-    if splice is not None:
-        return av.open(cast("Any", SplicedFile(LocalFile(path), splice)), **TAGS, **options)
-    return av.open(str(path), **TAGS, **options)
-
-
-def _open_ranged(file: RangedFile, splice: Splice | None, options: dict[str, Any]) -> InputContainer:
     try:
-        return av.open(cast("Any", file if splice is None else SplicedFile(file, splice)), **TAGS, **options)
+        return av.open(file, **TAGS, **options)
     except Exception:
-        if file.error is not None:  # which FFmpeg took for the end of the file
-            raise file.error from None
+        if isinstance(path, RangedFile) and path.error is not None:  # which FFmpeg took for the end of the file
+            raise path.error from None
         raise
 
 

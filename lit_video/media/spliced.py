@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from io import FileIO
 from typing import NamedTuple
+from weakref import finalize
 
 from lit_video.media.ranges import RangedFile
 
@@ -23,46 +23,20 @@ class Splice(NamedTuple):
     data: bytes
 
 
-class LocalFile:
-    """A file on disk, which is closed when nobody refers to it any more: a container is closed before it is let go of.
-
-    Raises:
-        OSError: It cannot be opened.
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        self._handle, self._place = -1, 0
-        self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._size = os.fstat(self._handle).st_size
-
-    def __del__(self) -> None:
-        if self._handle >= 0:
-            os.close(self._handle)
-
-    def read(self, count: int) -> bytes:
-        """Return the next bytes."""
-        data = os.pread(self._handle, count, self._place)
-        self._place += len(data)
-        return data
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place."""
-        self._place = offset + (0, self._place, self._size)[whence]
-        return self._place
-
-
 class SplicedFile:
     """A file with a splice in it.
 
     Args:
-        file: What it reads.
+        file: What it reads. One on disk is closed when nobody refers to this any more, as a container does.
         splice: The splice.
     """
 
-    def __init__(self, file: LocalFile | RangedFile, splice: Splice) -> None:
+    def __init__(self, file: FileIO | RangedFile, splice: Splice) -> None:
         self._file, self._splice, self._place = file, splice, 0
         self._more = len(splice.data) - (splice.end - splice.begin)
         self._size = file.seek(0, 2) + self._more
+        if isinstance(file, FileIO):
+            finalize(self, file.close)
 
     def read(self, count: int) -> bytes:
         """Return the next bytes."""

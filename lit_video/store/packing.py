@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+import simplejpeg  # torchvision's JPEG is deprecated since 0.29, and will be gone
 from jaxtyping import UInt8
 
 from lit_video.support.errors import check_choice
@@ -141,7 +142,7 @@ class Jpeg:
     def pack(self, frame: UInt8[np.ndarray, "channels height row"]) -> bytes:
         """Return the frame as a JPEG file."""
         pixels = np.ascontiguousarray(frame.transpose(1, 2, 0))
-        return _simplejpeg().encode_jpeg(pixels, self.quality, "RGB", "420", fastdct=False)
+        return simplejpeg.encode_jpeg(pixels, self.quality, "RGB", "420", fastdct=False)
 
     def unpack(self, packed: Sequence[Buffer], out: UInt8[np.ndarray, "n channels height row"]) -> None:
         """Decode JPEG files.
@@ -149,7 +150,7 @@ class Jpeg:
         Raises:
             ValueError: One is none, or of another size.
         """
-        decode, shape = _simplejpeg().decode_jpeg, (*out.shape[2:], 3)
+        decode, shape = simplejpeg.decode_jpeg, (*out.shape[2:], 3)
         memory = _SCRATCH.memory(*shape)
         for one, target in zip(packed, out, strict=True):
             try:
@@ -159,12 +160,6 @@ class Jpeg:
             if image.shape != shape:
                 raise ValueError(f"packed must be a frame of {shape[0]} × {shape[1]} pixels, got {image.shape[:2]}")
             np.copyto(target, image.transpose(2, 0, 1))
-
-
-def _simplejpeg() -> Any:
-    import simplejpeg  # torchvision's JPEG is deprecated since 0.29, and will be gone
-
-    return simplejpeg
 
 
 class _Codecs(threading.local):

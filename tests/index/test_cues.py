@@ -5,6 +5,7 @@ import random
 import shutil
 import subprocess
 from dataclasses import replace
+from io import FileIO
 
 import av
 import numpy as np
@@ -16,7 +17,7 @@ from lit_video.decoders.reader import OpenVideos
 from lit_video.index import VideoIndex, cues
 from lit_video.media.container import open_video
 from lit_video.media.picture import checksum
-from lit_video.media.spliced import LocalFile, Splice, SplicedFile
+from lit_video.media.spliced import Splice, SplicedFile
 from lit_video.planning.planner import GopRead
 
 FRAMES, GOP = 120, 10
@@ -32,14 +33,14 @@ def _small_files_count(monkeypatch):
 @pytest.fixture
 def num_read(monkeypatch):
     """Bytes that FFmpeg took of each spliced file."""
-    found, read = [], LocalFile.read
+    found, read = [], SplicedFile._at
 
-    def spy(self, count):
-        data = read(self, count)
+    def spy(self, place, count):
+        data = read(self, place, count)
         found.append(len(data))
         return data
 
-    monkeypatch.setattr(LocalFile, "read", spy)
+    monkeypatch.setattr(SplicedFile, "_at", spy)
     return found
 
 
@@ -64,10 +65,8 @@ def write(path, codec="libx264"):
     return path
 
 
-def muxed(source, path, *options, before=()):
-    subprocess.run(
-        ["ffmpeg", "-v", "error", "-y", *before, "-i", source, "-c", "copy", *options, path], check=True, text=True
-    )
+def muxed(source, path, *options):
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", source, "-c", "copy", *options, path], check=True, text=True)
     return path
 
 
@@ -248,7 +247,7 @@ def test_a_spliced_file_reads_as_one_whose_bytes_were_replaced(tmp_path):
     for begin, end, size in [(0, 0, 5), (1000, 1000, 7), (100, 300, 50), (0, 1000, 3), (10, 10, 0), (7, 9, 600)]:
         inserted = draw.randbytes(size)
         expected = data[:begin] + inserted + data[end:]
-        file = SplicedFile(LocalFile(tmp_path / "a"), Splice(begin, end, inserted))
+        file = SplicedFile(FileIO(tmp_path / "a"), Splice(begin, end, inserted))
         assert file.seek(0, 2) == len(expected)
         for _ in range(200):
             place, count = draw.randrange(len(expected) + 5), draw.randrange(1, 400)
